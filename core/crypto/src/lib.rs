@@ -1,0 +1,1 @@
+//! Hashes, signatures, key derivation and sealed boxes over well-kept libraries.

@@ -1,0 +1,1 @@
+//! The seam: everything a task may ask of the world.

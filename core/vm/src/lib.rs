@@ -1,0 +1,1 @@
+//! The contract engine: WASM calls as machines with fuel and host requests.

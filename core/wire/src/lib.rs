@@ -1,0 +1,1 @@
+//! Protocol machines: JSON-RPC 2.0 framing.

@@ -1,0 +1,1 @@
+//! Tasks polled by glommio, one io_uring a shard.

@@ -1,0 +1,1 @@
+//! Tasks polled by async-executor: work-stealing, or one thread a shard.

@@ -1,0 +1,1 @@
+//! Tasks polled by Tokio: work-stealing, or one thread a shard.

@@ -1,0 +1,1 @@
+//! hyper's I/O, timer and executor traits over the seam.

@@ -1,0 +1,1 @@
+//! The seam's I/O on Tokio's reactor.

@@ -1,0 +1,1 @@
+//! Contracts: view calls, estimates and the execution pool.

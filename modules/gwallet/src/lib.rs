@@ -1,0 +1,1 @@
+//! The wallet: keys in encrypted keystores, addresses, signing and sending.

@@ -1,0 +1,1 @@
+//! The durable ledger: sequencing, group commit, the journal, recovery and queries.

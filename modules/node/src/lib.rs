@@ -1,0 +1,1 @@
+//! The Shroud node: the facade library and the shroud command.

@@ -1,0 +1,1 @@
+//! Every promise of the seam, checked on every backend.

@@ -1,0 +1,1 @@
+//! The whole node, end to end, on every backend.
