@@ -1,0 +1,110 @@
+//! The future that an executor polls for a task.
+
+use super::handle::{Cell, TaskError};
+use super::node::{AsNode, swap_current};
+use super::stats::Ending;
+use crate::compose::Io;
+use pin_project_lite::pin_project;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+pin_project! {
+    /// A task's body with its supervision: current-task marker, cancellation, panic containment, statistics.
+    pub(crate) struct Supervised<F: Future, I: Io>
+    where
+        F::Output: Send,
+        F::Output: 'static,
+    {
+        #[pin]
+        body: Option<F>,
+        io: I,
+        cell: Arc<Cell<F::Output>>,
+    }
+
+    impl<F: Future, I: Io> PinnedDrop for Supervised<F, I>
+    where
+        F::Output: Send,
+        F::Output: 'static,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            // Only when the executor gives the task up before its end.
+            if this.body.is_some() {
+                this.end(Err(TaskError::Cancelled));
+            }
+        }
+    }
+}
+
+impl<F, I> Supervised<F, I>
+where
+    F: Future,
+    F::Output: Send + 'static,
+    I: Io,
+{
+    pub(crate) fn new(body: F, io: I, cell: Arc<Cell<F::Output>>) -> Self {
+        Self { body: Some(body), io, cell }
+    }
+
+    /// Drops the body and reports how it ended.
+    fn end(self: Pin<&mut Self>, result: Result<F::Output, TaskError>) {
+        let mut this = self.project();
+        let before = swap_current(Some(Arc::clone(this.cell) as Arc<dyn AsNode>));
+        let dropped = catch_unwind(AssertUnwindSafe(|| this.body.set(None)));
+        swap_current(before);
+        // A destructor that panics fails the task, whatever its body returned.
+        let result = match dropped {
+            Ok(()) => result,
+            Err(payload) => Err(TaskError::panicked(&*payload)),
+        };
+        let ending = match &result {
+            Ok(_) => Ending::Completed,
+            Err(TaskError::Cancelled) => Ending::Cancelled,
+            Err(TaskError::Panicked(message)) => {
+                tracing::error!(
+                    task = this.cell.node.kind.name,
+                    id = this.cell.node.id,
+                    message,
+                    "task panicked"
+                );
+                Ending::Failed
+            }
+        };
+        this.cell.put(result);
+        this.cell.node.close(ending);
+    }
+}
+
+impl<F, I> Future for Supervised<F, I>
+where
+    F: Future,
+    F::Output: Send + 'static,
+    I: Io,
+{
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.as_mut().project();
+        let Some(body) = this.body.as_pin_mut() else { return Poll::Ready(()) };
+        let node = &this.cell.node;
+        node.watch(cx.waker());
+        if node.is_cancelled() {
+            self.end(Err(TaskError::Cancelled));
+            return Poll::Ready(());
+        }
+        let before = swap_current(Some(Arc::clone(this.cell) as Arc<dyn AsNode>));
+        let started = this.io.now();
+        let polled = catch_unwind(AssertUnwindSafe(|| body.poll(cx)));
+        node.work.polled(this.io.now().saturating_duration_since(started));
+        swap_current(before);
+        let result = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(output)) => Ok(output),
+            Err(payload) => Err(TaskError::panicked(&*payload)),
+        };
+        self.end(result);
+        Poll::Ready(())
+    }
+}
