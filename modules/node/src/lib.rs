@@ -1,1 +1,2 @@
-//! The Shroud node: the facade library and the shroud command.
+//! The facade: one crate that gives the whole of Shroud.
+pub mod backends;

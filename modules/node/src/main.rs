@@ -1,0 +1,2 @@
+//! The `shroud` command.
+fn main() {}
