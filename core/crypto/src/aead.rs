@@ -1,0 +1,1 @@
+//! XChaCha20-Poly1305.
