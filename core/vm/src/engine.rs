@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wasmi::errors::{ErrorKind, LinkerError};
+use wasmi::errors::{ErrorKind, InstantiationError};
 use wasmi::{CompilationMode, Config, EnforcedLimits, ExternType, Linker, Module, OperatorCost, Store};
 
 use crate::context::Entry;
@@ -194,7 +194,7 @@ impl InvalidModule {
     fn from_interpreter(error: wasmi::Error) -> Self {
         match error.kind() {
             ErrorKind::UserLimits(_) | ErrorKind::ImplementationLimits(_) => Self::Limit(error.to_string()),
-            ErrorKind::Linker(LinkerError::InvalidTypeDefinition { name, .. }) => {
+            ErrorKind::Instantiation(InstantiationError::FuncTypeMismatch { name, .. }) => {
                 Self::ImportSignature { name: name.to_string() }
             }
             ErrorKind::Instantiation(_)
@@ -208,11 +208,7 @@ impl InvalidModule {
 }
 
 fn config() -> Config {
-    let cost = OperatorCost {
-        call: CALL_FUEL,
-        call_indirect: CALL_FUEL,
-        ..OperatorCost::default()
-    };
+    let cost = OperatorCost { call: CALL_FUEL, call_indirect: CALL_FUEL, ..OperatorCost::default() };
     let mut config = Config::default();
     config
         .consume_fuel(true)
