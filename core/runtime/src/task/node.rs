@@ -5,7 +5,7 @@ use futures_util::task::AtomicWaker;
 use slab::Slab;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The task was asked to end.
 const CANCELLED: u8 = 1;
@@ -38,6 +38,9 @@ pub(crate) fn current_in(tree: u64) -> Option<Arc<dyn AsNode>> {
         .flatten()
 }
 
+/// The children of a task that have not ended.
+type Children = Slab<Arc<dyn AsNode>>;
+
 /// One task's place in the tree.
 pub(crate) struct Node {
     pub(crate) id: u64,
@@ -46,8 +49,10 @@ pub(crate) struct Node {
     pub(crate) kind: Arc<Kind>,
     pub(crate) parent: Option<Arc<dyn AsNode>>,
     pub(crate) work: Work,
-    slot: OnceLock<usize>,
-    children: Mutex<Slab<Arc<dyn AsNode>>>,
+    /// Its place among the parent's children.
+    slot: AtomicUsize,
+    /// Boxed on the first child: most tasks have none.
+    children: Mutex<Option<Box<Children>>>,
     /// The body, to poll it when it shall notice a cancellation.
     waker: AtomicWaker,
     /// Whoever awaits the end.
@@ -65,8 +70,8 @@ impl Node {
             kind,
             parent,
             work: Work::default(),
-            slot: OnceLock::new(),
-            children: Mutex::new(Slab::new()),
+            slot: AtomicUsize::new(usize::MAX),
+            children: Mutex::new(None),
             waker: AtomicWaker::new(),
             joiner: AtomicWaker::new(),
             state: AtomicU8::new(0),
@@ -82,8 +87,8 @@ impl Node {
         let parent = parent.node();
         let mut children = parent.children();
         parent.pending.fetch_add(1, Ordering::Relaxed);
-        let slot = children.insert(Arc::clone(task));
-        let _ = node.slot.set(slot);
+        let slot = children.get_or_insert_default().insert(Arc::clone(task));
+        node.slot.store(slot, Ordering::Release);
         if parent.is_closed() {
             node.state.fetch_or(CANCELLED, Ordering::AcqRel);
         }
@@ -131,7 +136,7 @@ impl Node {
         let children: Vec<_> = {
             let children = self.children();
             self.state.fetch_or(CLOSED, Ordering::AcqRel);
-            children.iter().map(|(_, child)| Arc::clone(child)).collect()
+            children.iter().flat_map(|children| children.iter()).map(|(_, child)| Arc::clone(child)).collect()
         };
         for child in children {
             child.node().cancel();
@@ -144,8 +149,9 @@ impl Node {
             return;
         }
         // Out of the live tree first, so that whoever awaited the end no longer sees the task there.
-        if let (Some(parent), Some(slot)) = (&self.parent, self.slot.get()) {
-            let removed = parent.node().children().try_remove(*slot);
+        if let Some(parent) = &self.parent {
+            let slot = self.slot.load(Ordering::Acquire);
+            let removed = parent.node().children().as_mut().and_then(|children| children.try_remove(slot));
             drop(removed);
         }
         self.state.fetch_or(ENDED, Ordering::AcqRel);
@@ -158,7 +164,17 @@ impl Node {
         }
     }
 
-    pub(crate) fn children(&self) -> MutexGuard<'_, Slab<Arc<dyn AsNode>>> {
+    /// The children that have not ended.
+    pub(crate) fn live_children(&self) -> Vec<Arc<dyn AsNode>> {
+        self.children().iter().flat_map(|children| children.iter()).map(|(_, child)| Arc::clone(child)).collect()
+    }
+
+    /// Whether all children have ended.
+    pub(crate) fn is_childless(&self) -> bool {
+        self.children().as_ref().is_none_or(|children| children.is_empty())
+    }
+
+    fn children(&self) -> MutexGuard<'_, Option<Box<Children>>> {
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -72,7 +72,7 @@ impl Tree {
         root.close_children();
         poll_fn(|cx| {
             root.watch_end(cx.waker());
-            if root.children().is_empty() { Poll::Ready(()) } else { Poll::Pending }
+            if root.is_childless() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }
@@ -160,7 +160,7 @@ impl std::fmt::Debug for Tree {
 
 /// A task's children, last first, so that a stack pops them in order.
 fn children(task: &dyn AsNode) -> impl Iterator<Item = Arc<dyn AsNode>> + use<> {
-    let mut children: Vec<_> = task.node().children().iter().map(|(_, child)| Arc::clone(child)).collect();
+    let mut children = task.node().live_children();
     children.sort_by_key(|child| std::cmp::Reverse(child.node().id));
     children.into_iter()
 }
