@@ -1,1 +1,25 @@
-//! What the readiness adapters share: sockets by socket2 and quinn-udp, files on the blocking pool.
+//! What the readiness adapters share: everything that does not depend on whose reactor waits.
+//!
+//! | module | what is inside |
+//! |---|---|
+//! | [`tcp`] | sockets made and configured through socket2, non-blocking from the start |
+//! | [`udp`] | datagrams through quinn-udp: segmentation, coalescing, congestion marks |
+//! | [`alarm`] | an alarm that touches its reactor's timer as rarely as it can |
+//! | [`wakers`] | one wake-up slot of a reactor, shared by any number of tasks |
+//! | [`file`], [`directory`] | files and directories on the executor's blocking threads |
+//! | [`host`] | name look-up, wall clock, entropy, placement of threads |
+//!
+//! Linux is what it is written for and tested on.
+
+pub mod alarm;
+pub mod directory;
+pub mod file;
+pub mod host;
+pub mod tcp;
+pub mod udp;
+pub mod wakers;
+
+pub use alarm::{LazyAlarm, ReactorTimer};
+pub use file::PoolFile;
+pub use udp::UdpState;
+pub use wakers::SharedWaker;
