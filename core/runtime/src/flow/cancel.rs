@@ -18,6 +18,8 @@ struct Shared {
     cancelled: AtomicBool,
     event: Event,
     children: Mutex<Vec<Weak<Shared>>>,
+    /// Kept while a child lives, so that a cancellation from further up reaches it.
+    _parent: Option<Arc<Shared>>,
 }
 
 impl CancellationToken {
@@ -30,7 +32,8 @@ impl CancellationToken {
     /// A token that is cancelled with this one, or alone.
     #[must_use]
     pub fn child(&self) -> Self {
-        let child = Self::new();
+        let shared = Shared { _parent: Some(Arc::clone(&self.shared)), ..Shared::default() };
+        let child = Self { shared: Arc::new(shared) };
         {
             let mut children = self.shared.children();
             // Forget children that are gone whenever the list would have to grow.
@@ -89,5 +92,69 @@ impl CancellationToken {
 impl Shared {
     fn children(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Self>>> {
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests wake from threads of their own")]
+mod tests {
+    use super::*;
+    use crate::flow::testing::NotesDrop;
+    use futures_lite::future::{block_on, poll_once, ready};
+
+    #[test]
+    fn cancelling_reaches_descendants_and_never_ancestors() {
+        let root = CancellationToken::new();
+        let (left, right) = (root.child(), root.child());
+        let leaf = left.child();
+        left.cancel();
+        assert!(left.is_cancelled() && leaf.is_cancelled());
+        assert!(!root.is_cancelled() && !right.is_cancelled());
+        root.cancel();
+        root.cancel();
+        assert!(right.is_cancelled());
+        assert!(right.child().is_cancelled(), "a child of a cancelled token starts out cancelled");
+    }
+
+    #[test]
+    fn a_leaf_is_reached_through_a_parent_that_nobody_holds_and_dead_ones_are_forgotten() {
+        let root = CancellationToken::new();
+        let leaf = root.child().child();
+        for _ in 0..10_000 {
+            drop(root.child());
+        }
+        assert!(root.shared.children().len() < 100, "children that are gone are forgotten");
+        root.cancel();
+        assert!(leaf.is_cancelled());
+    }
+
+    #[test]
+    fn waiters_are_woken_from_another_thread() {
+        let token = CancellationToken::new();
+        let waiters: Vec<_> = (0..8)
+            .map(|_| {
+                let token = token.child();
+                std::thread::spawn(move || block_on(token.cancelled()))
+            })
+            .collect();
+        token.cancel();
+        for waiter in waiters {
+            waiter.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn run_until_drops_the_future_and_prefers_its_result() {
+        let token = CancellationToken::new();
+        let held = NotesDrop::default();
+        let watch = held.watch();
+        block_on(async {
+            let mut running = Box::pin(token.run_until(held.forever::<()>()));
+            assert!(poll_once(&mut running).await.is_none());
+            token.cancel();
+            assert_eq!(running.await, None);
+            assert!(watch.dropped());
+            assert_eq!(token.run_until(ready(1)).await, Some(1));
+        });
     }
 }

@@ -166,7 +166,11 @@ impl Node {
 
     /// The children that have not ended.
     pub(crate) fn live_children(&self) -> Vec<Arc<dyn AsNode>> {
-        self.children().iter().flat_map(|children| children.iter()).map(|(_, child)| Arc::clone(child)).collect()
+        self.children()
+            .iter()
+            .flat_map(|children| children.iter())
+            .map(|(_, child)| Arc::clone(child))
+            .collect()
     }
 
     /// Whether all children have ended.
