@@ -21,11 +21,7 @@ pub fn input<const N: usize>() -> Input<N> {
         host::input_copy(bytes.as_mut_ptr(), 0, length);
         length
     };
-    Input {
-        bytes,
-        length,
-        position: 0,
-    }
+    Input { bytes, length, position: 0 }
 }
 
 impl<const N: usize> Input<N> {

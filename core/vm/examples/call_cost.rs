@@ -2,6 +2,7 @@
 //!
 //! Prints the time of an empty call, of a counter's call with its answers from memory, of compilation, and of a unit of
 //! fuel, which `gas::FUEL_PER_GAS` assumes to be about a nanosecond.
+#![expect(clippy::disallowed_methods, reason = "it measures this machine, not a shard")]
 
 use std::time::Instant;
 

@@ -8,25 +8,25 @@ use shroud_vm::{
     TransferRefusal, Value, Verdict,
 };
 
-pub const CONTRACT: Address = Address([0xc0; 20]);
-pub const ALICE: Address = Address([0xa1; 20]);
-pub const BOB: Address = Address([0xb0; 20]);
+pub(crate) const CONTRACT: Address = Address([0xc0; 20]);
+pub(crate) const ALICE: Address = Address([0xa1; 20]);
+pub(crate) const BOB: Address = Address([0xb0; 20]);
 
 /// Enough for anything that ends by itself.
-pub const GAS: u64 = 10_000_000;
+pub(crate) const GAS: u64 = 10_000_000;
 
 /// The fuel of a slice when it does not matter.
-pub const SLICE: u64 = 100_000;
+pub(crate) const SLICE: u64 = 100_000;
 
 /// One contract's storage, and the balances of all accounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ledger {
-    pub storage: BTreeMap<Vec<u8>, Vec<u8>>,
-    pub balances: BTreeMap<(u32, Address), u128>,
+pub(crate) struct Ledger {
+    pub(crate) storage: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) balances: BTreeMap<(u32, Address), u128>,
 }
 
 impl Ledger {
-    pub fn answer(&mut self, request: HostRequest) -> HostResponse {
+    pub(crate) fn answer(&mut self, request: HostRequest) -> HostResponse {
         match request {
             HostRequest::StorageLoad { key } => HostResponse::Loaded(self.storage.get(&key).cloned()),
             HostRequest::StorageStore { key, value } => {
@@ -44,7 +44,7 @@ impl Ledger {
         }
     }
 
-    pub fn balance(&self, asset: u32, address: Address) -> u128 {
+    pub(crate) fn balance(&self, asset: u32, address: Address) -> u128 {
         self.balances.get(&(asset, address)).copied().unwrap_or(0)
     }
 
@@ -61,7 +61,7 @@ impl Ledger {
     }
 
     /// Runs a call to its end. Effects stay only after success, as in a real ledger.
-    pub fn run(&mut self, module: &CompiledModule, context: CallContext, slice: u64) -> Outcome {
+    pub(crate) fn run(&mut self, module: &CompiledModule, context: CallContext, slice: u64) -> Outcome {
         let mut trial = self.clone();
         let mut execution = Execution::start(module, context);
         loop {
@@ -78,16 +78,16 @@ impl Ledger {
         }
     }
 
-    pub fn call(&mut self, module: &CompiledModule, input: &[u8]) -> Verdict {
+    pub(crate) fn call(&mut self, module: &CompiledModule, input: &[u8]) -> Verdict {
         self.run(module, context(Entry::Call, input), SLICE).verdict
     }
 
-    pub fn view(&mut self, module: &CompiledModule, input: &[u8]) -> Verdict {
+    pub(crate) fn view(&mut self, module: &CompiledModule, input: &[u8]) -> Verdict {
         self.run(module, context(Entry::View, input), SLICE).verdict
     }
 }
 
-pub fn context(entry: Entry, input: &[u8]) -> CallContext {
+pub(crate) fn context(entry: Entry, input: &[u8]) -> CallContext {
     CallContext {
         contract: CONTRACT,
         caller: ALICE,
@@ -103,7 +103,7 @@ pub fn context(entry: Entry, input: &[u8]) -> CallContext {
 }
 
 /// A module with the whole interface: `parts` may import and define functions, `body` is what `shroud_call` does.
-pub fn contract(parts: &str, body: &str) -> Vec<u8> {
+pub(crate) fn contract(parts: &str, body: &str) -> Vec<u8> {
     wasm(&format!(
         r#"(module {parts}
             (memory (export "memory") 1)
@@ -112,33 +112,33 @@ pub fn contract(parts: &str, body: &str) -> Vec<u8> {
     ))
 }
 
-pub fn wasm(text: &str) -> Vec<u8> {
+pub(crate) fn wasm(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
-pub fn compile(code: &[u8]) -> CompiledModule {
+pub(crate) fn compile(code: &[u8]) -> CompiledModule {
     Engine::new().compile(code).unwrap()
 }
 
 /// The verdict of calling `body`, with an empty ledger.
-pub fn verdict(parts: &str, body: &str) -> Verdict {
+pub(crate) fn verdict(parts: &str, body: &str) -> Verdict {
     Ledger::default().call(&compile(&contract(parts, body)), b"")
 }
 
-pub fn trap(verdict: Verdict) -> String {
+pub(crate) fn trap(verdict: Verdict) -> String {
     match verdict {
         Verdict::Trap { message } => message,
         other => panic!("not a trap: {other:?}"),
     }
 }
 
-pub fn output(verdict: Verdict) -> Vec<u8> {
+pub(crate) fn output(verdict: Verdict) -> Vec<u8> {
     match verdict {
         Verdict::Success { output, .. } => output,
         other => panic!("not a success: {other:?}"),
     }
 }
 
-pub fn hash(bytes: &[u8]) -> Hash {
+pub(crate) fn hash(bytes: &[u8]) -> Hash {
     keccak256(bytes)
 }
