@@ -7,7 +7,7 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use std::array;
 use std::io::{self, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 /// What goes with a UDP socket: what the kernel can do on it, and how to ask.
 #[derive(Debug)]
@@ -35,6 +35,7 @@ pub fn bind(address: SocketAddr, options: DatagramOptions) -> io::Result<(UdpSoc
     }
     socket.bind(&SockAddr::from(address))?;
     let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+    switch_timestamps_off(&socket)?;
     let bound = DatagramCapabilities {
         send_segments: state.max_gso_segments(),
         receive_segments: state.gro_segments(),
@@ -51,6 +52,24 @@ pub fn bind(address: SocketAddr, options: DatagramOptions) -> io::Result<(UdpSoc
 pub fn probe() -> io::Result<DatagramCapabilities> {
     let (_, state) = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), DatagramOptions::default())?;
     Ok(state.capabilities())
+}
+
+/// quinn-udp 0.6.3 asks for receive timestamps, and its control buffer of 96 bytes then has no room for the congestion
+/// mark of coalesced datagrams: the kernel cuts it off. Nothing here reads timestamps.
+fn switch_timestamps_off(socket: &Socket) -> io::Result<()> {
+    let off: libc::c_int = 0;
+    // SAFETY: the value is one C int that lives across the call, and the length is its size.
+    #[allow(unsafe_code, reason = "neither socket2 nor rustix has this option")]
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_TIMESTAMPNS,
+            (&raw const off).cast(),
+            size_of_val(&off) as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// quinn-udp asks for congestion marks and does not say when the kernel refused.
