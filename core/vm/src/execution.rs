@@ -83,8 +83,9 @@ impl Execution {
 
     /// Runs the call for about `slice_fuel` units of fuel (see [`gas`]), less if it ends or asks before.
     ///
-    /// A single operator that needs more than the slice gets what it needs, so that each slice makes progress. While a request
-    /// is unanswered, the same request is returned again. After the end, further calls return a trap that says so.
+    /// A slice lasts across requests: an answered call goes on with what is left of it, so that a call that asks much ends its
+    /// slices as one that computes much. What needs more than a slice gets what it needs, so that each one makes progress.
+    /// While a request is unanswered, the same request is returned again. After the end, a trap says so.
     pub fn resume(&mut self, slice_fuel: u64) -> Step {
         let result = match std::mem::replace(&mut self.state, State::Over) {
             State::Ready => self.begin(slice_fuel),
@@ -92,10 +93,9 @@ impl Execution {
                 Ok(()) => call.resume(&mut self.store, &mut []).map_err(End::from),
                 Err(end) => Err(end),
             },
-            State::Answered { call, result } => match self.fill_tank(slice_fuel, 0) {
-                Ok(()) => call.resume(&mut self.store, result.as_slice(), &mut []).map_err(End::from),
-                Err(end) => Err(end),
-            },
+            State::Answered { call, result } => {
+                call.resume(&mut self.store, result.as_slice(), &mut []).map_err(End::from)
+            }
             State::Asked { call, request, then } => {
                 let again = request.clone();
                 self.state = State::Asked { call, request, then };

@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use shroud_vm::{CompiledModule, Entry, Outcome};
+use shroud_vm::{CompiledModule, Entry, Execution, HostResponse, Outcome, Step};
 
 use crate::support::{Ledger, compile, context, contract, wasm};
 
@@ -84,4 +84,27 @@ fn a_call_does_not_depend_on_earlier_ones() {
     ));
     let first = run(&module, 100_000, 0, 100);
     assert_eq!(first, run(&module, 100_000, 0, 100));
+}
+
+#[test]
+fn asking_uses_up_slices_too() {
+    let module = compile(&contract(
+        r#"(import "shroud" "storage_load" (func $load (param i32 i32 i32 i32) (result i32)))"#,
+        "(loop $l (drop (call $load (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 0))) (br $l))",
+    ));
+    let mut context = context(Entry::View, b"");
+    context.gas_limit = 1_000_000;
+    let mut execution = Execution::start(&module, context);
+    let (mut slices, mut requests) = (0, 0);
+    loop {
+        match execution.resume(10_000) {
+            Step::OutOfSlice => slices += 1,
+            Step::Request(_) => {
+                requests += 1;
+                execution.respond(HostResponse::Loaded(None)).unwrap();
+            }
+            Step::Done(_) => break,
+        }
+    }
+    assert!(slices > 300 && requests > 3_000, "{slices} slices for {requests} requests");
 }
