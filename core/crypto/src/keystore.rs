@@ -42,7 +42,7 @@ impl fmt::Display for KeyKind {
 #[derive(Debug)]
 pub enum Secret {
     /// Ed25519: signs native transactions.
-    Ed25519(ed25519::SigningKey),
+    Ed25519(Box<ed25519::SigningKey>),
     /// secp256k1: signs Ethereum transactions.
     Secp256k1(secp256k1::SigningKey),
 }
@@ -51,7 +51,7 @@ impl Secret {
     /// Reads 32 secret bytes: an RFC 8032 seed, or a secp256k1 number.
     pub fn from_bytes(kind: KeyKind, bytes: &[u8; 32]) -> Result<Self, KeystoreError> {
         match kind {
-            KeyKind::Ed25519 => Ok(Self::Ed25519(ed25519::SigningKey::from_seed(bytes))),
+            KeyKind::Ed25519 => Ok(Self::Ed25519(Box::new(ed25519::SigningKey::from_seed(bytes)))),
             KeyKind::Secp256k1 => {
                 secp256k1::SigningKey::from_secret(bytes).map(Self::Secp256k1).map_err(KeystoreError::Secret)
             }
