@@ -1,8 +1,11 @@
 //! An alarm that touches its reactor's timer as rarely as it can.
 
 use shroud_runtime::Alarm;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A reactor's own re-armable timer.
 pub trait ReactorTimer: Send + Sync + Unpin + 'static {
@@ -48,4 +51,25 @@ impl<T: ReactorTimer> Alarm for LazyAlarm<T> {
         self.deadline = None;
         Poll::Ready(())
     }
+}
+
+/// Runs `work` for at most `limit`, then drops it and says `TimedOut`. Exactly as cancel safe as `work`.
+///
+/// # Errors
+/// Those of `work`, and `TimedOut`.
+pub async fn within<T>(
+    limit: Option<Duration>,
+    mut alarm: impl Alarm,
+    work: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    alarm.set(limit.and_then(|limit| Instant::now().checked_add(limit)));
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        // The work first: a result that is ready at the deadline counts.
+        if let Poll::Ready(result) = work.as_mut().poll(cx) {
+            return Poll::Ready(result);
+        }
+        alarm.poll_fired(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    })
+    .await
 }
