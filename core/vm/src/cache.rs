@@ -1,6 +1,6 @@
 //! A bounded store of compiled modules.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use shroud_crypto::Hash;
@@ -17,7 +17,7 @@ pub struct CodeCache {
 
 #[derive(Debug)]
 struct Entries {
-    modules: HashMap<Hash, Entry>,
+    modules: BTreeMap<Hash, Entry>,
     max_modules: usize,
     max_code_bytes: usize,
     code_bytes: usize,
@@ -35,7 +35,7 @@ impl CodeCache {
     pub fn new(max_modules: usize, max_code_bytes: usize) -> Self {
         Self {
             shared: Arc::new(Mutex::new(Entries {
-                modules: HashMap::new(),
+                modules: BTreeMap::new(),
                 max_modules,
                 max_code_bytes,
                 code_bytes: 0,
@@ -123,7 +123,6 @@ impl Entries {
     }
 
     fn evict_oldest(&mut self) -> bool {
-        // The times of use are all different, so the choice does not depend on the map's order.
         let oldest = self.modules.iter().min_by_key(|(_, entry)| entry.used).map(|(hash, _)| *hash);
         let Some(evicted) = oldest.and_then(|hash| self.modules.remove(&hash)) else {
             return false;

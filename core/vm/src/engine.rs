@@ -27,7 +27,7 @@ impl Engine {
 
     /// Validates `code` and translates all of it.
     ///
-    /// Takes about 20 ms for each MiB of code: drivers offload it when `code` is large.
+    /// Takes about 50 ms for each MiB of code: drivers offload it when `code` is large.
     ///
     /// # Errors
     ///

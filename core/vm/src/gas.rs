@@ -5,6 +5,10 @@
 //! Four units of fuel are one gas. Host functions cost what this file says, in gas. A call's gas is its fuel divided by
 //! [`FUEL_PER_GAS`], rounded up; a call that runs out of gas costs its whole limit.
 
+/// The schedule's version. Any change of a number here, of the operators' fuel or of the interpreter's way of counting it is a
+/// new version: replicas that disagree on it disagree on the state.
+pub const SCHEDULE_VERSION: u32 = 1;
+
 /// Units of fuel in one gas. A unit of fuel takes about a nanosecond, so that a gas takes about as long as on other chains.
 pub const FUEL_PER_GAS: u64 = 4;
 
