@@ -78,7 +78,6 @@ impl fmt::Debug for Signature {
 /// The signature does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the ed25519 signature does not match the key and the message")]
-#[non_exhaustive]
 pub struct InvalidSignature;
 
 /// Verifies one signature (ZIP-215).

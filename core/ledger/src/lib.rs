@@ -14,7 +14,14 @@
 )]
 #![forbid(unsafe_code)]
 
+pub mod block;
 mod codec;
+pub mod gas;
+pub mod genesis;
+pub mod posting;
+pub mod receipt;
+pub mod state;
+pub mod transaction;
 pub mod tree;
 pub mod types;
 
