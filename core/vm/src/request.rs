@@ -6,8 +6,9 @@ use shroud_crypto::Address;
 ///
 /// Keys and values are within the limits of [`limits`](crate::limits); the contract in question is always the one of
 /// the call's context. A view call never issues a request that [writes](Self::is_write).
+///
+/// Exhaustive on purpose: a request that the ledger does not answer must not compile.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum HostRequest {
     /// Load the value of `key`: answer [`HostResponse::Loaded`].
     StorageLoad {
