@@ -1,1 +1,19 @@
-//! Transport: the HTTP server and client, the router and JSON-RPC over HTTP.
+//! Transport: the HTTP server and client, the router, and JSON-RPC over HTTP.
+//!
+//! Everything is generic over the seam's `Runtime`. One [`http::Handler`] type serves every HTTP version: a request
+//! and its response carry a [`http::Body`] that does not tell where its bytes come from.
+//!
+//! | module | what is inside |
+//! |---|---|
+//! | [`http`] | [`http::Server`], [`http::Router`], [`http::Cors`], [`http::Client`], limits and metrics |
+//! | [`rpc`] | JSON-RPC 2.0 over HTTP: the [`rpc::Methods`] of a server, and [`rpc::Client`] |
+//! | [`pages`] | `/health`, `/ready`, `/metrics`, `/debug/tasks` |
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
+#![forbid(unsafe_code)]
+
+pub mod http;
+pub mod pages;
+pub mod rpc;

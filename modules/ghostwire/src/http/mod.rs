@@ -1,0 +1,26 @@
+//! HTTP: server, router, handlers, bodies, client.
+//!
+//! HTTP/1.1 is spoken by hyper over the seam. What hyper leaves to its user is here: connection and request limits,
+//! time limits for header, body, writing and idling, one write per batch of pipelined responses, refusal of
+//! ambiguous framing, lingering close, and a graceful drain.
+
+mod body;
+mod client;
+mod cors;
+mod handler;
+mod limits;
+mod metrics;
+mod response;
+mod router;
+mod server;
+
+pub use body::{Body, BodyError};
+pub use client::{Client, ClientError, ClientLimits};
+pub use cors::Cors;
+pub use handler::{Handler, HandlerFn, handler_fn};
+pub use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+pub use limits::{InvalidLimits, Limits};
+pub use metrics::{LATENCY_BUCKETS, Metrics};
+pub use response::{json, refusal, status, text};
+pub use router::Router;
+pub use server::{ServeError, Server};

@@ -1,0 +1,184 @@
+//! The task of one connection.
+
+use super::super::handler::Handler;
+use super::super::limits::{DEFAULT_HEADERS, Limits, MIN_BUFFER};
+use super::super::metrics::Stripe;
+use super::Counted;
+use super::activity::Activity;
+use super::link::{Link, LinkIo};
+use super::respond::{Context, respond};
+use super::watch::{Due, Watch};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use shroud_hyper::HyperIo;
+use shroud_runtime::{Runtime, RuntimeExt};
+use std::future::{Future as _, poll_fn};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+/// A closed connection is read for this long at most, so that its last response is not lost.
+const LINGER_TIME: Duration = Duration::from_secs(1);
+
+/// And for this many bytes.
+const LINGER_BYTES: usize = 256 * 1024;
+
+const HEADER_TIMEOUT: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+const OVER_LIMIT: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
+
+/// How a connection ended.
+enum End {
+    /// hyper is done with it, by agreement or after a failure.
+    Finished(hyper::Result<()>),
+    /// The socket failed.
+    Failed(std::io::Error),
+    /// A time limit.
+    Overdue(Due),
+}
+
+/// Serves one connection to its end.
+pub(crate) async fn run<R: Runtime, H: Handler>(
+    runtime: R,
+    stream: R::Stream,
+    peer: SocketAddr,
+    counted: Counted<H>,
+    stripe: Arc<Stripe>,
+) {
+    stripe.connection_opened();
+    let closed = OnDrop(&stripe);
+    let limits = Arc::clone(&counted.service.limits);
+    let started = runtime.now();
+    let activity = Arc::new(Activity::new(peer, started, Arc::clone(&stripe)));
+    let link = Link::new(stream, Arc::clone(&activity));
+    let context = Arc::new(Context {
+        runtime: runtime.clone(),
+        service: Arc::clone(&counted.service),
+        activity: Arc::clone(&activity),
+    });
+    let service = service_fn(move |request| respond(Arc::clone(&context), request));
+    let io = HyperIo::new(LinkIo(Arc::clone(&link)));
+    let mut connection = builder(&limits).serve_connection(io, service);
+    let mut watch = Watch::new(runtime.alarm(), started);
+    let stopping = runtime.stopping();
+    let mut stopped = stopping.cancelled();
+    let (mut listening, mut draining) = (false, false);
+
+    let end = poll_fn(|cx| {
+        // Polled once to be woken by it; the flag is enough from then on.
+        if !listening {
+            listening = true;
+            let _ = Pin::new(&mut stopped).poll(cx);
+        }
+        if !draining && stopping.is_cancelled() {
+            draining = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        let now = runtime.now();
+        activity.set_now(now);
+        loop {
+            let polled = Pin::new(&mut connection).poll(cx);
+            if let Poll::Ready(Err(error)) = link.poll_send(cx) {
+                return Poll::Ready(End::Failed(error));
+            }
+            if let Poll::Ready(result) = polled {
+                return Poll::Ready(End::Finished(result));
+            }
+            match watch.check(cx, now, &limits, &activity, link.progress()) {
+                Due::Nothing => return Poll::Pending,
+                Due::Body => stripe.timed_out(),
+                due => return Poll::Ready(End::Overdue(due)),
+            }
+        }
+    })
+    .await;
+
+    drop(connection);
+    drop(watch);
+    finish(&runtime, &link, &activity, end, &limits).await;
+    drop(closed);
+}
+
+async fn finish<R: Runtime>(
+    runtime: &R,
+    link: &Arc<Link<R::Stream>>,
+    activity: &Activity,
+    end: End,
+    limits: &Limits,
+) {
+    let lingers = match &end {
+        End::Finished(result) => {
+            if let Err(error) = result {
+                tracing::debug!(peer = %activity.peer(), %error, "http connection failed");
+            }
+            !activity.has_input_ended()
+        }
+        End::Failed(error) => {
+            tracing::debug!(peer = %activity.peer(), %error, "http connection broke off");
+            false
+        }
+        End::Overdue(due) => {
+            tracing::debug!(peer = %activity.peer(), ?due, "http connection overdue");
+            activity.stripe().timed_out();
+            *due == Due::Header
+        }
+    };
+    if !lingers {
+        return;
+    }
+    let _ = runtime
+        .timeout(LINGER_TIME.min(limits.write_time), async {
+            if matches!(end, End::Overdue(Due::Header)) {
+                link.send(HEADER_TIMEOUT).await?;
+            }
+            link.linger(LINGER_BYTES).await
+        })
+        .await;
+}
+
+/// Tells a connection over the limit to come back later.
+pub(crate) async fn refuse<R: Runtime, H: Handler>(
+    runtime: R,
+    stream: R::Stream,
+    peer: SocketAddr,
+    counted: Counted<H>,
+    stripe: Arc<Stripe>,
+) {
+    let activity = Arc::new(Activity::new(peer, runtime.now(), stripe));
+    let link = Link::new(stream, activity);
+    let _ = runtime
+        .timeout(LINGER_TIME, async {
+            link.send(OVER_LIMIT).await?;
+            link.linger(LINGER_BYTES).await
+        })
+        .await;
+    drop(counted);
+}
+
+fn builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .half_close(true)
+        // Time limits, the date and joined writes are the connection task's.
+        .header_read_timeout(None)
+        .auto_date_header(false)
+        .max_header_size(limits.header_bytes)
+        .max_buf_size(limits.header_bytes.max(MIN_BUFFER).saturating_mul(4));
+    if limits.headers != DEFAULT_HEADERS {
+        builder.max_headers(limits.headers);
+    }
+    builder
+}
+
+/// Counts the connection's end, however it comes.
+struct OnDrop<'a>(&'a Stripe);
+
+impl Drop for OnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.connection_closed();
+    }
+}

@@ -1,0 +1,189 @@
+//! The stream between hyper, the socket and the connection's task.
+//!
+//! hyper writes and flushes each response by itself. The link keeps small ones until the connection's task has
+//! polled hyper, then writes all of them at once: pipelined requests cost one write together, and none waits longer
+//! than the poll that made it. Large writes pass through, vectored.
+
+use super::activity::Activity;
+use super::framing::HeadScan;
+use futures_io::{AsyncRead, AsyncWrite};
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+/// Responses are kept up to this many bytes before they are written.
+const KEEP: usize = 16 * 1024;
+
+/// A buffer that grew beyond this is given back once it is empty: idle connections should be small.
+const KEEP_ALLOCATED: usize = 2 * 1024;
+
+/// A connection's stream, shared by hyper (through [`LinkIo`]) and the connection's task.
+pub(crate) struct Link<S> {
+    inner: Mutex<Inner<S>>,
+    activity: Arc<Activity>,
+}
+
+struct Inner<S> {
+    stream: S,
+    kept: Vec<u8>,
+    written: usize,
+    scan: HeadScan,
+    scanned: u64,
+    sent: u64,
+    blocked: bool,
+}
+
+/// The link as hyper's stream.
+pub(crate) struct LinkIo<S>(pub(crate) Arc<Link<S>>);
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
+    pub(crate) fn new(stream: S, activity: Arc<Activity>) -> Arc<Self> {
+        let inner = Inner {
+            stream,
+            kept: Vec::new(),
+            written: 0,
+            scan: HeadScan::default(),
+            scanned: 0,
+            sent: 0,
+            blocked: false,
+        };
+        Arc::new(Self { inner: Mutex::new(inner), activity })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<S>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what was kept; ready when nothing is left.
+    pub(crate) fn poll_send(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.lock().poll_send(cx, &self.activity)
+    }
+
+    /// Bytes that the socket has taken so far, and whether it takes no more just now.
+    pub(crate) fn progress(&self) -> (u64, bool) {
+        let inner = self.lock();
+        (inner.sent, inner.blocked)
+    }
+
+    /// Sends `bytes` after all else. Cancel safety: a part of them may have been sent.
+    pub(crate) async fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        self.lock().kept.extend_from_slice(bytes);
+        std::future::poll_fn(|cx| self.poll_send(cx)).await
+    }
+
+    /// Sends what is left, closes the write side, then reads until the peer has closed its own or has sent `most`
+    /// bytes more: a socket that is dropped with unread input resets the connection, and the last response would be
+    /// lost on its way.
+    pub(crate) async fn linger(&self, most: usize) -> io::Result<()> {
+        std::future::poll_fn(|cx| {
+            let mut inner = self.lock();
+            ready!(inner.poll_send(cx, &self.activity))?;
+            Pin::new(&mut inner.stream).poll_close(cx)
+        })
+        .await?;
+        let mut left = most;
+        let mut sink = vec![0; 4096];
+        while left > 0 && !self.activity.has_input_ended() {
+            let read =
+                std::future::poll_fn(|cx| Pin::new(&mut self.lock().stream).poll_read(cx, &mut sink)).await?;
+            if read == 0 {
+                break;
+            }
+            left = left.saturating_sub(read);
+        }
+        Ok(())
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Inner<S> {
+    fn poll_send(&mut self, cx: &mut Context<'_>, activity: &Activity) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.kept.get(self.written..)
+            && !rest.is_empty()
+        {
+            let written = Pin::new(&mut self.stream).poll_write(cx, rest);
+            let written = ready!(self.wrote(written, activity))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written = self.written.saturating_add(written);
+        }
+        self.written = 0;
+        if self.kept.capacity() > KEEP_ALLOCATED {
+            self.kept = Vec::new();
+        } else {
+            self.kept.clear();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn wrote(&mut self, polled: Poll<io::Result<usize>>, activity: &Activity) -> Poll<io::Result<usize>> {
+        self.blocked = polled.is_pending();
+        if let Poll::Ready(Ok(count)) = &polled {
+            self.sent = self.sent.wrapping_add(u64::try_from(*count).unwrap_or(u64::MAX));
+            activity.stripe().sent(*count);
+        }
+        polled
+    }
+
+    fn keep_or_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        activity: &Activity,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let length = slices.iter().fold(0_usize, |sum, slice| sum.saturating_add(slice.len()));
+        if self.kept.len().saturating_add(length) <= KEEP {
+            slices.iter().for_each(|slice| self.kept.extend_from_slice(slice));
+            return Poll::Ready(Ok(length));
+        }
+        ready!(self.poll_send(cx, activity))?;
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.wrote(written, activity)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for LinkIo<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, target: &mut [u8]) -> Poll<io::Result<usize>> {
+        let activity = &self.0.activity;
+        let mut inner = self.0.lock();
+        let read = ready!(Pin::new(&mut inner.stream).poll_read(cx, target))?;
+        activity.stripe().received(read);
+        if read == 0 {
+            activity.input_ended();
+        } else if !activity.is_busy() {
+            if inner.scanned != activity.requests() || !activity.has_head_begun() {
+                inner.scanned = activity.requests();
+                inner.scan = HeadScan::default();
+            }
+            let ambiguous = inner.scan.take(target.get(..read).unwrap_or(&[]));
+            activity.head_bytes(ambiguous);
+        }
+        Poll::Ready(Ok(read))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LinkIo<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.lock().keep_or_write(cx, &self.0.activity, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.0.lock().keep_or_write(cx, &self.0.activity, slices)
+    }
+
+    /// The connection's task sends what was kept, after its poll.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut inner = self.0.lock();
+        ready!(inner.poll_send(cx, &self.0.activity))?;
+        Pin::new(&mut inner.stream).poll_close(cx)
+    }
+}

@@ -1,0 +1,233 @@
+//! The HTTP server: the accept loop here, one connection in [`connection`].
+//!
+//! | file | what is inside |
+//! |---|---|
+//! | `connection` | the task of one connection: hyper, the watch and the drain, driven together |
+//! | `link` | the stream between them: responses written together, reads watched |
+//! | `activity` | what the parts of a connection tell each other |
+//! | `watch` | the time limits of a connection on one alarm |
+//! | `framing` | tells a header with two meanings (request smuggling) |
+//! | `respond` | from hyper's request to the handler's and back |
+//! | `date` | the `Date` field |
+
+mod activity;
+mod connection;
+mod date;
+mod framing;
+mod link;
+mod respond;
+mod watch;
+
+pub(crate) use activity::Activity;
+
+use super::handler::Handler;
+use super::limits::{InvalidLimits, Limits};
+use super::metrics::Metrics;
+use shroud_runtime::net::Listener;
+use shroud_runtime::sync::Event;
+use shroud_runtime::{Class, Runtime, RuntimeExt, TaskError};
+use std::future::{Future as _, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+/// How long to wait after the kernel could not give a connection, most often for want of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Failures to accept, one after the other, that mean the listener is broken.
+const MAX_ACCEPT_FAILURES: u32 = 200;
+
+/// Connections over the limit that are being told so at a time; more are closed without a word.
+const MAX_REFUSALS: usize = 64;
+
+/// Serving ended before it was asked to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The listener keeps failing.
+    #[error("accepting connections keeps failing")]
+    Accept(#[source] io::Error),
+    /// The accept loop's own task failed.
+    #[error("the http server's task ended early: {0}")]
+    Task(#[from] TaskError),
+}
+
+/// An HTTP server: a handler with its limits and metrics. Clones share the handler and the metrics; each call of
+/// [`Server::serve`] counts its own connections.
+pub struct Server<H> {
+    handler: Arc<H>,
+    limits: Arc<Limits>,
+    metrics: Metrics,
+}
+
+impl<H> Clone for Server<H> {
+    fn clone(&self) -> Self {
+        Self {
+            handler: Arc::clone(&self.handler),
+            limits: Arc::clone(&self.limits),
+            metrics: self.metrics.clone(),
+        }
+    }
+}
+
+impl<H> std::fmt::Debug for Server<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// One call of `serve`: what its connections share.
+pub(crate) struct Service<H> {
+    pub(crate) handler: Arc<H>,
+    pub(crate) limits: Arc<Limits>,
+    /// Requests in work.
+    pub(crate) requests: AtomicUsize,
+    connections: AtomicUsize,
+    refusals: AtomicUsize,
+    /// A connection ended.
+    ended: Event,
+}
+
+impl<H: Handler> Server<H> {
+    /// A server that answers with `handler`.
+    ///
+    /// # Errors
+    /// [`InvalidLimits`] when no server could work within `limits`.
+    pub fn new(handler: H, limits: Limits) -> Result<Self, InvalidLimits> {
+        limits.validate()?;
+        Ok(Self { handler: Arc::new(handler), limits: Arc::new(limits), metrics: Metrics::new() })
+    }
+
+    /// Counts into `metrics`, which other servers may share.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Serves HTTP/1.1 on `listener` until the node is asked to stop, then drains: accepts no more, closes idle
+    /// connections, lets requests in work finish for [`Limits::drain_time`], and returns.
+    ///
+    /// Call it once on each shard, with the shard's own runtime and listener. Each connection is a task of class
+    /// `network`; handlers run inside it.
+    ///
+    /// Cancel safety: dropping the future closes the listener and all its connections.
+    ///
+    /// # Errors
+    /// [`ServeError`] when the listener breaks.
+    pub async fn serve<R: Runtime>(&self, runtime: &R, listener: R::Listener) -> Result<(), ServeError> {
+        let service = Arc::new(Service {
+            handler: Arc::clone(&self.handler),
+            limits: Arc::clone(&self.limits),
+            requests: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+            refusals: AtomicUsize::new(0),
+            ended: Event::new(),
+        });
+        let metrics = self.metrics.clone();
+        let task = {
+            let runtime = runtime.clone();
+            // A task of its own, whose children the connections are: they end with it.
+            async move { accept_loop(runtime, listener, service, metrics).await }
+        };
+        runtime.spawn_in(Class::Network, "http-server", task).await?
+    }
+}
+
+async fn accept_loop<R: Runtime, H: Handler>(
+    runtime: R,
+    mut listener: R::Listener,
+    service: Arc<Service<H>>,
+    metrics: Metrics,
+) -> Result<(), ServeError> {
+    let stopping = runtime.stopping();
+    let mut stopped = stopping.cancelled();
+    let mut failures = 0_u32;
+    loop {
+        let next = poll_fn(|cx| match Pin::new(&mut stopped).poll(cx) {
+            Poll::Ready(()) => Poll::Ready(None),
+            Poll::Pending => listener.poll_accept(cx).map(Some),
+        });
+        match next.await {
+            None => break,
+            Some(Ok((stream, peer))) => {
+                failures = 0;
+                admit(&runtime, stream, peer, &service, &metrics);
+            }
+            Some(Err(error)) => {
+                failures += 1;
+                if failures > MAX_ACCEPT_FAILURES {
+                    return Err(ServeError::Accept(error));
+                }
+                tracing::warn!(%error, "accepting a connection failed");
+                runtime.sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    if runtime.timeout(service.limits.drain_time, service.idle()).await.is_err() {
+        tracing::warn!(connections = service.connections.load(Ordering::Relaxed), "drain time is over");
+    }
+    Ok(())
+}
+
+fn admit<R: Runtime, H: Handler>(
+    runtime: &R,
+    stream: R::Stream,
+    peer: std::net::SocketAddr,
+    service: &Arc<Service<H>>,
+    metrics: &Metrics,
+) {
+    let stripe = metrics.stripe();
+    if service.connections.load(Ordering::Relaxed) >= service.limits.connections {
+        stripe.connection_refused();
+        if service.refusals.load(Ordering::Relaxed) < MAX_REFUSALS {
+            let counted = Counted::enter(service, |service| &service.refusals);
+            let task = connection::refuse(runtime.clone(), stream, peer, counted, stripe);
+            runtime.spawn_in(Class::Network, "http-refusal", task).detach();
+        }
+        return;
+    }
+    let counted = Counted::enter(service, |service| &service.connections);
+    let task = connection::run(runtime.clone(), stream, peer, counted, stripe);
+    runtime.spawn_in(Class::Network, "http-connection", task).detach();
+}
+
+impl<H> Service<H> {
+    /// Waits until all connections have ended. Cancel safe.
+    async fn idle(&self) {
+        while self.connections.load(Ordering::SeqCst) > 0 {
+            let ended = self.ended.listen();
+            if self.connections.load(Ordering::SeqCst) > 0 {
+                ended.await;
+            }
+        }
+    }
+}
+
+/// A connection that counts while it lives.
+pub(crate) struct Counted<H> {
+    pub(crate) service: Arc<Service<H>>,
+    counter: fn(&Service<H>) -> &AtomicUsize,
+}
+
+impl<H> Counted<H> {
+    fn enter(service: &Arc<Service<H>>, counter: fn(&Service<H>) -> &AtomicUsize) -> Self {
+        counter(service).fetch_add(1, Ordering::SeqCst);
+        Self { service: Arc::clone(service), counter }
+    }
+}
+
+impl<H> Drop for Counted<H> {
+    fn drop(&mut self) {
+        (self.counter)(&self.service).fetch_sub(1, Ordering::SeqCst);
+        self.service.ended.notify(usize::MAX);
+    }
+}
