@@ -73,3 +73,70 @@ pub async fn within<T>(
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_lite::future::{block_on, poll_once};
+
+    /// A timer that fires when its deadline has passed, as a thread that polls it now and then sees it.
+    #[derive(Default)]
+    struct Polled {
+        deadline: Option<Instant>,
+        arms: usize,
+    }
+
+    impl ReactorTimer for Polled {
+        fn arm(&mut self, deadline: Instant) {
+            self.deadline = Some(deadline);
+            self.arms += 1;
+        }
+
+        fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+            if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                self.deadline = None;
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    }
+
+    #[test]
+    fn a_deadline_that_only_moves_later_touches_the_timer_twice() {
+        let mut alarm = LazyAlarm::new(Polled::default());
+        let start = Instant::now();
+        let (soon, late) = (start + Duration::from_millis(20), start + Duration::from_millis(60));
+        block_on(async {
+            alarm.set(Some(soon));
+            assert_eq!(poll_once(poll_fn(|cx| alarm.poll_fired(cx))).await, None);
+            for millis in 21..60 {
+                alarm.set(Some(start + Duration::from_millis(millis)));
+            }
+            alarm.set(Some(late));
+            poll_fn(|cx| alarm.poll_fired(cx)).await;
+            assert!(Instant::now() >= late);
+            assert_eq!(alarm.timer.arms, 2);
+            // Disarmed now, also for a deadline that was taken back.
+            assert_eq!(poll_once(poll_fn(|cx| alarm.poll_fired(cx))).await, None);
+            alarm.set(Some(start));
+            alarm.set(None);
+            assert_eq!(poll_once(poll_fn(|cx| alarm.poll_fired(cx))).await, None);
+            alarm.set(Some(start));
+            assert_eq!(poll_once(poll_fn(|cx| alarm.poll_fired(cx))).await, Some(()));
+            assert_eq!(alarm.timer.arms, 2);
+        });
+    }
+
+    #[test]
+    fn work_that_is_too_slow_times_out() {
+        let alarm = || LazyAlarm::new(Polled::default());
+        block_on(async {
+            let slow =
+                within(Some(Duration::from_millis(1)), alarm(), std::future::pending::<io::Result<()>>());
+            assert_eq!(slow.await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            assert_eq!(within(Some(Duration::ZERO), alarm(), async { Ok(7) }).await.unwrap(), 7);
+            assert_eq!(within(None, alarm(), async { Ok(7) }).await.unwrap(), 7);
+        });
+    }
+}

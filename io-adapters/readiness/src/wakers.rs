@@ -40,3 +40,42 @@ impl Wake for SharedWaker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// A reactor's slot: remembers the last waker only.
+    fn wait(shared: &Arc<SharedWaker>, slot: &mut Option<Waker>, task: &Arc<Count>) {
+        let waker = Waker::from(Arc::clone(task));
+        let polled = shared.poll(&Context::from_waker(&waker), |cx| {
+            *slot = Some(cx.waker().clone());
+            Poll::<()>::Pending
+        });
+        assert_eq!(polled, Poll::Pending);
+    }
+
+    #[test]
+    fn one_wake_up_of_the_slot_reaches_every_task_once() {
+        let (shared, first, second) = (Arc::default(), Arc::default(), Arc::<Count>::default());
+        let mut slot = None;
+        wait(&shared, &mut slot, &first);
+        wait(&shared, &mut slot, &first);
+        wait(&shared, &mut slot, &second);
+        slot.take().unwrap().wake();
+        assert_eq!([&first, &second].map(|task| task.0.load(Ordering::SeqCst)), [1, 1]);
+        wait(&shared, &mut slot, &second);
+        slot.take().unwrap().wake();
+        assert_eq!([&first, &second].map(|task| task.0.load(Ordering::SeqCst)), [1, 2]);
+    }
+}
