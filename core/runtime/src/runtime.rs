@@ -171,11 +171,14 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     fn trees(&self) -> Vec<Arc<Tree>>;
 }
 
+/// The longest that anything waits by duration, about thirty years: no clock or timer of a backend overflows by it.
+pub const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 /// What can be said with a [`Runtime`]'s verbs alone.
 pub trait RuntimeExt: Runtime {
-    /// Waits for `duration`. Cancel safe: dropping it disarms the timer.
+    /// Waits for `duration` (at most [`FAR`]). Cancel safe: dropping it disarms the timer.
     fn sleep(&self, duration: Duration) -> Sleep<Self::Alarm> {
-        self.sleep_until(self.now() + duration)
+        self.sleep_until(self.now() + duration.min(FAR))
     }
 
     /// Waits until `deadline`; ready at once when it has passed. Cancel safe.

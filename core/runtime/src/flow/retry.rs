@@ -186,7 +186,8 @@ where
             Err(_) => return Err(RetryError { reason: GaveUp::Deadline, attempts, last }),
         };
         let pause = policy.pause(attempts, draw(runtime));
-        let late = policy.deadline.is_some_and(|deadline| runtime.now() + pause >= deadline);
+        let resumes = runtime.now().checked_add(pause);
+        let late = policy.deadline.is_some_and(|deadline| resumes.is_none_or(|at| at >= deadline));
         let reason = match () {
             () if !again(&error) => Some(GaveUp::Permanent),
             () if attempts >= policy.attempts.get() => Some(GaveUp::Attempts),

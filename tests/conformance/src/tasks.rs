@@ -1,0 +1,400 @@
+//! Tasks: spawn, cancel, detach, the tree, panics, statistics.
+
+use crate::harness::{Flag, Guards, alone, everywhere, until};
+use futures_lite::future::yield_now;
+use shroud_runtime::sync::{channel, oneshot};
+use shroud_runtime::{Backend, Class, Runtime, RuntimeExt, Task, TaskError, Topology};
+use std::future::pending;
+use std::sync::mpsc;
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+/// 10,000 tasks: a third ends by itself, a third is cancelled and joined, a third loses its handle.
+pub fn ten_thousand_spawned_cancelled_and_joined<B: Backend>(backend: &B) {
+    const TASKS: usize = 10_000;
+    everywhere(backend, |rt| async move {
+        let guards = Guards::default();
+        let mut to_join = Vec::new();
+        let mut to_cancel = Vec::new();
+        for number in 0..TASKS {
+            let guard = guards.guard();
+            match number % 3 {
+                0 => to_join.push(rt.spawn("ends", async move {
+                    yield_now().await;
+                    drop(guard);
+                    number
+                })),
+                1 => to_cancel.push(rt.spawn("is cancelled", guard.forever::<()>())),
+                _ => drop(rt.spawn("loses its handle", guard.forever::<()>())),
+            }
+            if number % 1000 == 0 {
+                yield_now().await;
+            }
+        }
+        for (place, task) in to_join.into_iter().enumerate() {
+            assert_eq!(task.await, Ok(place * 3));
+        }
+        for task in to_cancel {
+            assert_eq!(task.cancel().await, Err(TaskError::Cancelled));
+        }
+        until(|| guards.live() == 0).await;
+        until(|| rt.tree().live() == 1).await;
+        let kinds = rt.tree().kinds();
+        let kind =
+            |name: &str| kinds.iter().find(|kind| kind.name == name).expect("the kind was counted").clone();
+        assert_eq!(kind("ends").completed, 3334);
+        assert_eq!(kind("is cancelled").cancelled, 3333);
+        assert_eq!(kind("loses its handle").cancelled, 3333);
+    });
+}
+
+/// A handle that is dropped takes its task with it.
+pub fn dropping_a_handle_cancels<B: Backend>(backend: &B) {
+    everywhere(backend, |rt| async move {
+        let (sender, receiver) = oneshot::channel::<()>();
+        let (started, starting) = oneshot::channel();
+        let task = rt.spawn("held", async move {
+            let _ = started.send(());
+            pending::<()>().await;
+            drop(sender);
+        });
+        starting.await.expect("it starts");
+        drop(task);
+        assert!(receiver.await.is_err(), "its body was dropped");
+    });
+}
+
+/// A detached task goes on without a handle.
+pub fn a_detached_task_runs_on<B: Backend>(backend: &B) {
+    everywhere(backend, |rt| async move {
+        let (sender, receiver) = oneshot::channel();
+        let runtime = rt.clone();
+        rt.spawn("detached", async move {
+            runtime.sleep(Duration::from_millis(5)).await;
+            let _ = sender.send(7);
+        })
+        .detach();
+        assert_eq!(receiver.await, Ok(7));
+    });
+}
+
+/// When a task's body ends, its children are cancelled; its handle is ready only when they have ended.
+pub fn children_end_with_their_parent<B: Backend>(backend: &B) {
+    everywhere(backend, |rt| async move {
+        let guards = Guards::default();
+        let (inner, held) = (rt.clone(), guards.clone());
+        let parent = rt.spawn("parent", async move {
+            for _ in 0..10 {
+                let (innermost, guard, below) = (inner.clone(), held.guard(), held.guard());
+                inner
+                    .spawn("child", async move {
+                        innermost.spawn("grandchild", below.forever::<()>()).detach();
+                        guard.forever::<()>().await;
+                    })
+                    .detach();
+            }
+            yield_now().await;
+            "done"
+        });
+        assert_eq!(parent.await, Ok("done"));
+        assert_eq!(guards.live(), 0);
+        assert_eq!(rt.tree().live(), 1);
+    });
+}
+
+/// Cancelling the top of a chain of 200 tasks ends all of them.
+pub fn a_deep_tree_ends_from_its_root<B: Backend>(backend: &B) {
+    const DEPTH: usize = 200;
+
+    fn nest<R: Runtime>(rt: R, guards: Guards, left: usize, ready: channel::Sender<()>) -> Task<()> {
+        rt.clone().spawn("link", async move {
+            let _guard = guards.guard();
+            let below = match left {
+                0 => {
+                    let _ = ready.send(()).await;
+                    None
+                }
+                _ => Some(nest(rt, guards, left - 1, ready)),
+            };
+            pending::<()>().await;
+            drop(below);
+        })
+    }
+
+    everywhere(backend, |rt| async move {
+        let guards = Guards::default();
+        let (ready, started) = channel::bounded(1);
+        let top = nest(rt.clone(), guards.clone(), DEPTH, ready);
+        started.recv().await.expect("the last link starts");
+        assert_eq!(guards.live(), DEPTH + 1);
+        assert_eq!(rt.tree().tasks().iter().map(|task| task.depth).max(), Some(DEPTH + 1));
+        assert_eq!(top.cancel().await, Err(TaskError::Cancelled));
+        assert_eq!(guards.live(), 0);
+        assert_eq!(rt.tree().live(), 1);
+    });
+}
+
+/// A body is dropped by the executor, on its own thread in a per-core topology, whoever cancels it.
+pub fn a_body_is_dropped_where_it_was_polled<B: Backend>(backend: &B) {
+    struct TellsThread(channel::Sender<ThreadId>);
+    impl Drop for TellsThread {
+        fn drop(&mut self) {
+            let _ = self.0.try_send(thread::current().id());
+        }
+    }
+
+    everywhere(backend, |rt| async move {
+        for give_up in [true, false] {
+            let (sender, dropped_on) = channel::bounded(1);
+            let (started, starting) = oneshot::channel();
+            let task = rt.spawn("moved about", async move {
+                let _tells = TellsThread(sender);
+                let _ = started.send(thread::current().id());
+                pending::<()>().await;
+            });
+            let polled_on = starting.await.expect("it starts");
+            let foreign = thread::spawn(move || {
+                if give_up {
+                    drop(task);
+                    None
+                } else {
+                    task.request_cancel();
+                    Some(task)
+                }
+            });
+            let foreign_id = foreign.thread().id();
+            let task = foreign.join().expect("the thread ends");
+            let dropped = dropped_on.recv().await.expect("the body is dropped");
+            assert_ne!(dropped, foreign_id);
+            if rt.shard().topology == Topology::PerCore {
+                assert_eq!(dropped, polled_on);
+            }
+            if let Some(task) = task {
+                assert_eq!(task.await, Err(TaskError::Cancelled));
+            }
+        }
+    });
+}
+
+/// Locals go in reverse order, then the handle is ready.
+pub fn a_body_is_dropped_before_its_handle_is_ready<B: Backend>(backend: &B) {
+    struct Notes(u8, mpsc::Sender<u8>);
+    impl Drop for Notes {
+        fn drop(&mut self) {
+            let _ = self.1.send(self.0);
+        }
+    }
+
+    everywhere(backend, |rt| async move {
+        for cancel in [false, true] {
+            let (sender, notes) = mpsc::channel();
+            let (started, starting) = oneshot::channel();
+            let task = rt.spawn("notes", async move {
+                let _first = Notes(1, sender.clone());
+                let _second = Notes(2, sender);
+                let _ = started.send(());
+                match cancel {
+                    true => pending::<()>().await,
+                    false => yield_now().await,
+                }
+            });
+            starting.await.expect("it starts");
+            let ended = if cancel { task.cancel().await } else { task.await };
+            assert_eq!(ended.is_err(), cancel);
+            assert_eq!(notes.try_iter().collect::<Vec<_>>(), [2, 1]);
+        }
+    });
+}
+
+/// A panic ends one task, is told to whoever awaits it, and leaves the others alone.
+pub fn a_panic_is_reported_and_contained<B: Backend>(backend: &B) {
+    everywhere(backend, |rt| async move {
+        let bystander = rt.spawn("bystander", async {
+            for _ in 0..100 {
+                yield_now().await;
+            }
+            "well"
+        });
+        let guards = Guards::default();
+        for number in 0..10 {
+            let (inner, guard) = (rt.clone(), guards.guard());
+            let task = rt.spawn("panics", async move {
+                inner.spawn("its child", guard.forever::<()>()).detach();
+                yield_now().await;
+                panic!("expected panic number {number}");
+            });
+            assert_eq!(
+                task.await,
+                Err::<(), _>(TaskError::Panicked(format!("expected panic number {number}")))
+            );
+            assert_eq!(guards.live(), 0);
+        }
+        let task = rt.spawn("panics", async { std::panic::panic_any(5_u8) });
+        assert!(matches!(task.await, Err::<(), _>(TaskError::Panicked(_))));
+        assert_eq!(bystander.await, Ok("well"));
+        let kinds = rt.tree().kinds();
+        assert_eq!(kinds.iter().find(|kind| kind.name == "panics").map(|kind| kind.failed), Some(11));
+    });
+}
+
+/// A destructor that panics fails its task and nothing else.
+pub fn a_panicking_destructor_is_reported<B: Backend>(backend: &B) {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("expected panic of a destructor");
+        }
+    }
+
+    everywhere(backend, |rt| async move {
+        let (started, starting) = oneshot::channel();
+        let task = rt.spawn("destructor", async move {
+            let _panics = Panics;
+            let _ = started.send(());
+            pending::<()>().await;
+        });
+        starting.await.expect("it starts");
+        assert_eq!(
+            task.cancel().await,
+            Err(TaskError::Panicked("expected panic of a destructor".to_owned()))
+        );
+        assert_eq!(rt.spawn("after", async { 1 }).await, Ok(1));
+    });
+}
+
+/// A cancellation that comes too late changes nothing.
+pub fn cancelling_a_finished_task_gives_its_result<B: Backend>(backend: &B) {
+    everywhere(backend, |rt| async move {
+        let task = rt.spawn("quick", async { 3 });
+        until(|| task.is_finished()).await;
+        assert_eq!(task.cancel().await, Ok(3));
+    });
+}
+
+/// A task that was never polled drops its body all the same.
+pub fn cancelling_before_the_first_poll_drops_the_body<B: Backend>(backend: &B) {
+    alone(backend, |rt| async move {
+        let guards = Guards::default();
+        let (flag, guard) = (Flag::default(), guards.guard());
+        let polled = flag.clone();
+        // One thread, and no await in between: the body cannot have been polled.
+        let task = rt.spawn("never polled", async move {
+            polled.raise();
+            drop(guard);
+        });
+        let ended = task.cancel().await;
+        assert_eq!(guards.live(), 0);
+        assert_eq!(ended.is_err(), !flag.is_raised());
+    });
+}
+
+/// The live tree shows names, classes (inherited) and parents.
+pub fn names_classes_and_parents_are_seen<B: Backend>(backend: &B) {
+    everywhere(backend, |rt| async move {
+        let inner = rt.clone();
+        let (started, starting) = oneshot::channel();
+        let parent = rt.spawn_in(Class::Network, "a connection", async move {
+            let request = inner.spawn("a request", pending::<()>());
+            let job = inner.spawn_in(Class::Crypto, "a signature", pending::<()>());
+            let _ = started.send((request.id(), job.id()));
+            let _ = request.await;
+            let _ = job.await;
+        });
+        let (request, job) = starting.await.expect("it starts");
+        let tasks = rt.tree().tasks();
+        let find = |id: u64| tasks.iter().find(|task| task.id == id).expect("the task is listed");
+        let connection = find(parent.id());
+        assert_eq!(
+            (connection.name, connection.class, connection.depth),
+            ("a connection", Class::Network, 1)
+        );
+        let request = find(request);
+        assert_eq!(
+            (request.name, request.class, request.parent),
+            ("a request", Class::Network, Some(parent.id()))
+        );
+        assert_eq!(find(job).class, Class::Crypto);
+        let dump = rt.tree().dump();
+        assert!(dump.contains("a connection") && dump.contains("[network]"), "{dump}");
+        let _ = parent.cancel().await;
+        assert!(!rt.tree().dump().contains("a connection"));
+    });
+}
+
+/// Polls, busy time and endings are counted by kind.
+pub fn statistics_count_polls_and_endings<B: Backend>(backend: &B) {
+    everywhere(backend, |rt| async move {
+        let busy = Duration::from_millis(2);
+        let runtime = rt.clone();
+        let task = rt.spawn_in(Class::Audit, "counted", async move {
+            for _ in 0..9 {
+                yield_now().await;
+            }
+            let start = runtime.now();
+            while runtime.now() - start < busy {
+                std::hint::spin_loop();
+            }
+        });
+        assert_eq!(task.await, Ok(()));
+        let kinds = rt.tree().kinds();
+        let kind = kinds.iter().find(|kind| kind.name == "counted").expect("it is counted");
+        assert_eq!((kind.class, kind.spawned, kind.live, kind.completed), (Class::Audit, 1, 0, 1));
+        assert!(kind.polls >= 10, "{kind:?}");
+        assert!(kind.longest_poll >= busy && kind.busy >= kind.longest_poll, "{kind:?}");
+    });
+}
+
+/// A thread outside the runtime may spawn; the task runs on the runtime, under its root.
+pub fn foreign_threads_may_spawn<B: Backend>(backend: &B) {
+    everywhere(backend, |rt| async move {
+        let here = thread::current().id();
+        let runtime = rt.clone();
+        let thread = thread::spawn(move || {
+            let tasks: Vec<_> = (0..100)
+                .map(|number| runtime.spawn("injected", async move { (number, thread::current().id()) }))
+                .collect();
+            (thread::current().id(), tasks)
+        });
+        let (foreign, tasks) = thread.join().expect("the thread ends");
+        for (place, task) in tasks.into_iter().enumerate() {
+            let (number, on) = task.await.expect("it runs");
+            assert_eq!(number, place);
+            assert_ne!(on, foreign);
+            if rt.shard().topology == Topology::PerCore {
+                assert_eq!(on, here);
+            }
+        }
+    });
+}
+
+/// Tasks that always yield leave room for others and for timers.
+pub fn busy_tasks_starve_nobody<B: Backend>(backend: &B) {
+    everywhere(backend, |rt| async move {
+        let stop = Flag::default();
+        let spinners: Vec<_> = (0..4)
+            .map(|_| {
+                let stop = stop.clone();
+                rt.spawn("spins", async move {
+                    let mut turns = 0_u64;
+                    while !stop.is_raised() {
+                        turns += 1;
+                        yield_now().await;
+                    }
+                    turns
+                })
+            })
+            .collect();
+        let runtime = rt.clone();
+        let timer = rt.spawn("timer", async move {
+            for _ in 0..5 {
+                runtime.sleep(Duration::from_millis(2)).await;
+            }
+        });
+        assert_eq!(timer.await, Ok(()));
+        assert_eq!(rt.spawn("other", async { 1 }).await, Ok(1));
+        stop.raise();
+        for spinner in spinners {
+            assert!(spinner.await.expect("it ends") > 0);
+        }
+    });
+}
