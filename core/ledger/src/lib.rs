@@ -14,17 +14,23 @@
 )]
 #![forbid(unsafe_code)]
 
+pub mod apply;
 pub mod block;
 mod codec;
 pub mod gas;
 pub mod genesis;
+pub mod host;
+pub mod journal;
 pub mod posting;
 pub mod receipt;
+pub mod replay;
 pub mod state;
+pub mod store;
 pub mod transaction;
 pub mod tree;
 pub mod types;
 
 pub use codec::CodecError;
+pub use genesis::Genesis;
 pub use tree::StateTree;
 pub use types::*;

@@ -1,8 +1,6 @@
 //! Ethereum envelopes: legacy with a chain id (EIP-155), access lists (EIP-2930) and dynamic fees (EIP-1559).
 
-use alloy_consensus::{
-    EthereumTxEnvelope, Signed, Transaction as _, TxEip1559, TxEip4844, TxLegacy,
-};
+use alloy_consensus::{EthereumTxEnvelope, Signed, Transaction as _, TxEip1559, TxEip4844, TxLegacy};
 use alloy_eips::eip2718::{Decodable2718 as _, Encodable2718 as _};
 use alloy_primitives::{Address as AlloyAddress, TxKind, U256};
 use shroud_crypto::secp256k1::{Secp256k1Error, Signature, SigningKey};

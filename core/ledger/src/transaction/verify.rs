@@ -207,10 +207,6 @@ impl VerifiedTransaction {
     pub const fn action(&self) -> &Action {
         &self.action
     }
-
-    pub(crate) fn into_action(self) -> Action {
-        self.action
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,337 @@
+//! Reading a segment: records, and how it ends.
+
+use shroud_crypto::Hash;
+
+use super::record::{self, ALIGNMENT, RECORD_HEADER_BYTES, Record, RecordHeader};
+use super::{HEADER_BYTES, Link, SegmentHeader, SegmentHeaderError};
+use crate::Height;
+
+/// A machine that reads one segment, given its bytes in pieces of any size.
+///
+/// Give bytes with [`handle_bytes`](Self::handle_bytes), say [`handle_end`](Self::handle_end) after the file's last one, and drain
+/// [`poll_output`](Self::poll_output) after each. It holds at most one record and one piece in memory.
+#[derive(Debug)]
+pub struct SegmentReader {
+    expected: Expected,
+    /// Bytes not yet taken, and where in the segment they begin.
+    buffer: Vec<u8>,
+    taken: usize,
+    base: u64,
+    ended: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Expected {
+    genesis: Hash,
+    index: u64,
+    link: Link,
+    /// What the next segment's header says; `None`: this is the journal's last segment, and only its end may be torn.
+    successor: Option<Link>,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    /// Before the header.
+    Header,
+    /// At a record.
+    Records { header: SegmentHeader, link: Link },
+    /// After something at `bad` that is no record: looking for records behind it.
+    Searching { header: SegmentHeader, link: Link, bad: u64, blank: bool },
+    /// The outcome was told, or is still to be told.
+    Over(Option<Output>),
+}
+
+/// What a segment holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// The next record.
+    Record(Record),
+    /// The end of what counts. Nothing follows.
+    End(End),
+    /// The segment was damaged after it was written. Nothing follows; nothing behind it may be used.
+    Damaged(Damage),
+}
+
+/// How a segment ends that was not damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// After its last record, with nothing behind it but zeros or the file's former use.
+    Clean {
+        /// Where the next record goes.
+        offset: u64,
+        /// The segment's header.
+        header: SegmentHeader,
+        /// What the next record must say.
+        link: Link,
+    },
+    /// With a record that a crash left half written: no reply was given for it. The next record goes over it.
+    Torn {
+        /// Where the next record goes.
+        offset: u64,
+        /// The segment's header.
+        header: SegmentHeader,
+        /// What the next record must say.
+        link: Link,
+    },
+    /// A crash left its header unwritten or half written: it holds nothing, write it anew.
+    Unbegun,
+}
+
+/// What was destroyed, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("journal segment {segment} is damaged at offset {offset}: {reason}")]
+pub struct Damage {
+    /// The segment's number.
+    pub segment: u64,
+    /// Where the damage begins.
+    pub offset: u64,
+    /// What is wrong.
+    pub reason: Reason,
+}
+
+/// What is wrong with a damaged segment.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The header is no header.
+    #[error("{0}")]
+    Header(SegmentHeaderError),
+    /// The header is of another journal or another segment, or does not go on where the one before ended.
+    #[error("the header's {field} is not the expected one")]
+    Foreign {
+        /// Which field.
+        field: &'static str,
+    },
+    /// A record is bad, and a good one follows.
+    #[error("the record of height {height} is bad, but one of height {later} follows at offset {at}")]
+    BadRecord {
+        /// The height that should be there.
+        height: Height,
+        /// The height of the one that follows.
+        later: Height,
+        /// Where it is.
+        at: u64,
+    },
+    /// A record is bad, and the next segment shows that it was once good.
+    #[error("the record of height {height} is bad, but the next segment goes on from a later one")]
+    LostRecord {
+        /// The height that should be there.
+        height: Height,
+    },
+    /// A good record is not the one that should be there.
+    #[error("the record has height {found} where {expected} should be")]
+    WrongHeight {
+        /// What is there.
+        found: Height,
+        /// What should be.
+        expected: Height,
+    },
+    /// A good record names another record before it.
+    #[error("the record of height {height} does not follow the record before it")]
+    BrokenChain {
+        /// Its height.
+        height: Height,
+    },
+}
+
+impl SegmentReader {
+    /// A reader of segment `index`. `link` is where the segment before ended ([`Link::genesis`] before the first);
+    /// `successor` is the link in the next segment's header, if a segment with a whole header follows.
+    pub const fn new(genesis: Hash, index: u64, link: Link, successor: Option<Link>) -> Self {
+        let expected = Expected { genesis, index, link, successor };
+        Self { expected, buffer: Vec::new(), taken: 0, base: 0, ended: false, state: State::Header }
+    }
+
+    /// Takes the segment's next bytes.
+    pub fn handle_bytes(&mut self, bytes: &[u8]) {
+        if matches!(self.state, State::Over(_)) {
+            return;
+        }
+        if self.taken > 0 {
+            self.buffer.drain(..self.taken);
+            self.taken = 0;
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// No bytes follow.
+    pub const fn handle_end(&mut self) {
+        self.ended = true;
+    }
+
+    /// The next output. `None`: more bytes are needed, or the segment's end was told.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        loop {
+            match &mut self.state {
+                State::Over(output) => return output.take(),
+                State::Header => self.read_header()?,
+                State::Records { header, link } => {
+                    let (header, link) = (*header, *link);
+                    if let Some(record) = self.read_record(header, link)? {
+                        return Some(Output::Record(record));
+                    }
+                }
+                State::Searching { .. } => self.search()?,
+            }
+        }
+    }
+
+    /// `None`: more bytes are needed.
+    fn read_header(&mut self) -> Option<()> {
+        if self.available().len() < HEADER_BYTES && !self.ended {
+            return None;
+        }
+        let Expected { genesis, index, link, successor } = self.expected;
+        let header = match SegmentHeader::decode(self.available()) {
+            Ok(header) => header,
+            Err(SegmentHeaderError::Version { version }) => {
+                return self.damaged(0, Reason::Header(SegmentHeaderError::Version { version }));
+            }
+            // The header is synced before the first record, so a torn one has no record behind it; without
+            // its salt, records cannot be told from chance, so any that has the right height and link counts.
+            Err(error) => return self.without_header(error, successor.is_none()),
+        };
+        let foreign = [
+            ("genesis hash", header.genesis != genesis),
+            ("index", header.index != index),
+            ("first height", header.link.next != link.next),
+            ("previous record", header.link.previous != link.previous),
+        ];
+        if let Some((field, _)) = foreign.into_iter().find(|(_, differs)| *differs) {
+            return self.damaged(0, Reason::Foreign { field });
+        }
+        self.skip(HEADER_BYTES);
+        self.state = State::Records { header, link };
+        Some(())
+    }
+
+    /// Looks at the first record's place: a record there that follows `link` shows that the header was once whole.
+    fn without_header(&mut self, error: SegmentHeaderError, last: bool) -> Option<()> {
+        let link = self.expected.link;
+        let rest = self.available().get(HEADER_BYTES..).unwrap_or_default();
+        let header = RecordHeader::decode(rest);
+        let whole = header.filter(|header| rest.len() >= header.total_bytes());
+        if !self.ended && (rest.len() < RECORD_HEADER_BYTES || (header.is_some() && whole.is_none())) {
+            return None;
+        }
+        let was_used = whole.is_some_and(|header| {
+            header.matches(rest) && header.height == link.next && header.previous == link.previous
+        });
+        if was_used || !last {
+            return self.damaged(0, Reason::Header(error));
+        }
+        self.over(Output::End(End::Unbegun))
+    }
+
+    /// The outer `None`: more bytes are needed. The inner one: the state has changed.
+    fn read_record(&mut self, header: SegmentHeader, link: Link) -> Option<Option<Record>> {
+        let offset = self.base;
+        let bytes = self.available();
+        if bytes.len() < RECORD_HEADER_BYTES && !self.ended {
+            return None;
+        }
+        let found = RecordHeader::decode(bytes).filter(|found| found.salt == header.salt);
+        if let Some(found) = &found
+            && bytes.len() < found.total_bytes()
+            && !self.ended
+        {
+            return None;
+        }
+        let Some(found) = found.filter(|found| found.matches(bytes)) else {
+            let blank = is_blank(bytes);
+            self.state = State::Searching { header, link, bad: offset, blank };
+            return Some(None);
+        };
+        if found.height != link.next {
+            let reason = Reason::WrongHeight { found: found.height, expected: link.next };
+            return self.damaged(offset, reason).map(|()| None);
+        }
+        if found.previous != link.previous {
+            return self.damaged(offset, Reason::BrokenChain { height: found.height }).map(|()| None);
+        }
+        let hash = record::hash(&found, bytes);
+        let end = RECORD_HEADER_BYTES.saturating_add(found.length);
+        let payload = bytes.get(RECORD_HEADER_BYTES..end).unwrap_or_default().to_vec();
+        self.skip(found.total_bytes());
+        self.state = State::Records { header, link: Link { next: found.height.next(), previous: hash } };
+        Some(Some(Record { height: found.height, offset, hash, payload }))
+    }
+
+    /// Looks for a good record behind a bad place. `None`: more bytes are needed.
+    fn search(&mut self) -> Option<()> {
+        let State::Searching { header, link, bad, mut blank } = self.state else {
+            return Some(());
+        };
+        loop {
+            let bytes = self.available();
+            if bytes.len() < ALIGNMENT && !self.ended {
+                return None;
+            }
+            if bytes.is_empty() {
+                return self.end_without_more(header, link, bad, blank);
+            }
+            let found = RecordHeader::decode(bytes)
+                .filter(|found| found.salt == header.salt && found.height >= link.next);
+            if let Some(found) = found {
+                if bytes.len() < found.total_bytes() && !self.ended {
+                    return None;
+                }
+                if self.base != bad && found.matches(bytes) {
+                    let reason = Reason::BadRecord { height: link.next, later: found.height, at: self.base };
+                    return self.damaged(bad, reason);
+                }
+            }
+            // Only the sector of the missing record decides between a clean end and a torn one at first sight; anything else
+            // that is not zero and not of the file's former use is a torn record's rest.
+            if self.base == bad {
+                blank = is_blank(bytes.get(..ALIGNMENT).unwrap_or(bytes)) || is_former(bytes, header.salt);
+                self.state = State::Searching { header, link, bad, blank };
+            }
+            self.skip(ALIGNMENT);
+        }
+    }
+
+    fn end_without_more(&mut self, header: SegmentHeader, link: Link, bad: u64, blank: bool) -> Option<()> {
+        let offset = bad;
+        match self.expected.successor {
+            // What a recycled file held before may look like anything: the next segment says how far this one went.
+            Some(successor) if successor == link => {
+                self.over(Output::End(End::Clean { offset, header, link }))
+            }
+            Some(_) => self.damaged(bad, Reason::LostRecord { height: link.next }),
+            None if blank => self.over(Output::End(End::Clean { offset, header, link })),
+            None => self.over(Output::End(End::Torn { offset, header, link })),
+        }
+    }
+
+    fn available(&self) -> &[u8] {
+        self.buffer.get(self.taken..).unwrap_or_default()
+    }
+
+    fn skip(&mut self, count: usize) {
+        let count = count.min(self.available().len());
+        self.taken = self.taken.saturating_add(count);
+        self.base = self.base.saturating_add(count as u64);
+    }
+
+    fn damaged(&mut self, offset: u64, reason: Reason) -> Option<()> {
+        self.over(Output::Damaged(Damage { segment: self.expected.index, offset, reason }))
+    }
+
+    fn over(&mut self, output: Output) -> Option<()> {
+        self.buffer = Vec::new();
+        self.taken = 0;
+        self.state = State::Over(Some(output));
+        Some(())
+    }
+}
+
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+/// Whether a record of the file's former use stands here.
+fn is_former(bytes: &[u8], salt: u64) -> bool {
+    RecordHeader::decode(bytes).is_some_and(|found| found.salt != salt)
+}
