@@ -57,12 +57,12 @@ impl std::fmt::Debug for GlommioIo {
 }
 
 /// A future that belongs to the thread of its first poll, as one that may be sent before that.
-fn pinned<M, F>(make: M) -> impl Future<Output = F::Output> + Send
+async fn pinned<M, F>(make: M) -> F::Output
 where
     M: FnOnce() -> F + Send,
     F: Future<Output: Send>,
 {
-    async move { SendWrapper::new(make()).await }
+    SendWrapper::new(make()).await
 }
 
 impl Io for GlommioIo {

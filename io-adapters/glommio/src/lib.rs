@@ -33,6 +33,7 @@ pub use alarm::GlommioTimer;
 pub use file::GlommioFile;
 pub use io::GlommioIo;
 pub use listener::GlommioListener;
-pub use probe::probe;
+pub use probe::{capabilities, probe};
+pub use shroud_io_readiness::host::pin_thread;
 pub use socket::GlommioSocket;
 pub use stream::GlommioStream;

@@ -7,6 +7,7 @@ use rustix::io_uring::{
 use rustix::process::{Resource, getrlimit};
 use shroud_io_readiness::udp;
 use shroud_runtime::{Capabilities, Topology, Unavailable};
+use std::io;
 use std::os::fd::OwnedFd;
 
 /// The oldest kernel that glommio supports.
@@ -56,14 +57,20 @@ pub fn probe() -> Result<Capabilities, Unavailable> {
     make_ring(IoringSetupFlags::IOPOLL)?;
     let ring = make_ring(IoringSetupFlags::empty())?;
     check_operations(&ring)?;
-    let datagram =
-        udp::probe().map_err(|error| Unavailable(format!("no UDP socket can be made: {error}")))?;
+    capabilities().map_err(|error| Unavailable(format!("no UDP socket can be made: {error}")))
+}
+
+/// What glommio can do where it runs.
+///
+/// # Errors
+/// When no UDP socket can be made, to try what it can do.
+pub fn capabilities() -> io::Result<Capabilities> {
     Ok(Capabilities {
         topology: Topology::PerCore,
-        executor: "glommio 0.9 (per core)",
-        reactor: "io_uring",
+        executor: "glommio (one a thread)",
+        reactor: "io_uring (glommio, one a shard)",
         files: "io_uring",
-        datagram,
+        datagram: udp::probe()?,
     })
 }
 
@@ -155,7 +162,7 @@ mod tests {
     #[test]
     fn the_answer_is_one_line() {
         match probe() {
-            Ok(capabilities) => assert_eq!(capabilities.reactor, "io_uring"),
+            Ok(capabilities) => assert_eq!(capabilities.files, "io_uring"),
             Err(reason) => {
                 eprintln!("skipped: {reason}");
                 assert!(!reason.to_string().contains('\n'));

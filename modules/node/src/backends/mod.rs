@@ -21,7 +21,11 @@ pub mod smol;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
-#[cfg(any(feature = "tokio", feature = "smol"))]
+#[cfg(any(feature = "tokio", feature = "smol", feature = "glommio"))]
+#[cfg_attr(
+    not(any(feature = "tokio", feature = "smol")),
+    allow(dead_code, reason = "glommio alone has no work-stealing shard")
+)]
 mod host;
 #[cfg(all(test, any(feature = "tokio", feature = "smol")))]
 mod tests;
