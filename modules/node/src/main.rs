@@ -1,2 +1,5 @@
 //! The `shroud` command.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    shroud::cli::main()
+}

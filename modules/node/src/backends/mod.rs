@@ -33,7 +33,8 @@ mod tests;
 use shroud_runtime::Backend;
 
 /// All backends, built in or not, in the order in which reports list them.
-pub const NAMES: [&str; 6] = ["tokio", "tokio-per-core", "smol", "smol-per-core", "tokio+async-io", "glommio"];
+pub const NAMES: [&str; 6] =
+    ["tokio", "tokio-per-core", "smol", "smol-per-core", "tokio+async-io", "glommio"];
 
 /// What to do with a backend, whichever it is.
 pub trait Visit {

@@ -1,0 +1,111 @@
+//! The `shroud` command.
+
+mod backends;
+mod config;
+mod genesis;
+mod inspect;
+mod node;
+mod output;
+mod wallet;
+
+use clap::{Parser, Subcommand};
+use std::future::Future;
+use std::process::ExitCode;
+
+/// The same node, on every executor, measured honestly.
+#[derive(Debug, Parser)]
+#[command(name = "shroud", version, about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a node until SIGINT or SIGTERM
+    Node(Box<config::NodeFlags>),
+    /// List the backends and what they can do on this machine
+    Backends(backends::Backends),
+    /// Make or check a genesis file
+    Genesis(genesis::Genesis),
+    /// Keys in encrypted keystores: make, import, list, send, balance
+    Wallet(wallet::Wallet),
+    /// Print the node's configuration after flags, environment, file and defaults are merged
+    Config(Box<config::NodeFlags>),
+    /// Print a running node's live task tree
+    Tasks(inspect::Tasks),
+    /// Check a data directory: replay its journal and prove chain, double entry and commitment
+    Audit(inspect::Audit),
+}
+
+/// What a command failed with: a message for people that says what to do next, and the exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    code: u8,
+}
+
+impl Failure {
+    /// The command could not do its work: exit code 1.
+    pub(crate) fn new(message: impl std::fmt::Display) -> Self {
+        Self { message: message.to_string(), code: 1 }
+    }
+
+    /// The command line or configuration is wrong: exit code 2.
+    pub(crate) fn usage(message: impl std::fmt::Display) -> Self {
+        Self { message: message.to_string(), code: 2 }
+    }
+
+    /// As [`Failure::new`], saying what was being done.
+    pub(crate) fn of<E: std::fmt::Display>(doing: impl std::fmt::Display) -> impl FnOnce(E) -> Self {
+        move |error| Self::new(format_args!("{doing}: {error}"))
+    }
+}
+
+/// Runs a command's few requests on the first backend that is built in and can run here.
+fn block_on<M, F, T>(main: M) -> Result<T, Failure>
+where
+    M: FnOnce(Default) -> F + Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+    T: Send + 'static,
+{
+    use shroud_runtime::Backend as _;
+    DEFAULT.block_on(main).map_err(Failure::new)?.map_err(Failure::new)
+}
+
+/// What commands run on that only ask.
+#[cfg(feature = "tokio")]
+const DEFAULT: crate::backends::tokio::TokioPerCore = crate::backends::tokio::TokioPerCore;
+#[cfg(all(feature = "smol", not(feature = "tokio")))]
+const DEFAULT: crate::backends::smol::SmolPerCore = crate::backends::smol::SmolPerCore;
+#[cfg(not(any(feature = "smol", feature = "tokio")))]
+const DEFAULT: crate::backends::glommio::Glommio = crate::backends::glommio::Glommio;
+
+#[cfg(feature = "tokio")]
+type Default = <crate::backends::tokio::TokioPerCore as shroud_runtime::Backend>::Runtime;
+#[cfg(all(feature = "smol", not(feature = "tokio")))]
+type Default = <crate::backends::smol::SmolPerCore as shroud_runtime::Backend>::Runtime;
+#[cfg(not(any(feature = "smol", feature = "tokio")))]
+type Default = <crate::backends::glommio::Glommio as shroud_runtime::Backend>::Runtime;
+
+/// Runs the command line and gives the exit code: 0 done, 1 failed, 2 wrong usage.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        Command::Node(flags) => node::serve(*flags),
+        Command::Backends(command) => command.run(),
+        Command::Genesis(command) => command.run(),
+        Command::Wallet(command) => command.run(),
+        Command::Config(flags) => config::print(*flags),
+        Command::Tasks(command) => command.run(),
+        Command::Audit(command) => command.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {}", failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! `shroud node`.
+
+use super::Failure;
+use super::config::NodeFlags;
+use super::output::say;
+use crate::backends::{Visit, with_backend};
+use crate::node::{Node, NodeConfig};
+use shroud_runtime::{Backend, CancellationToken, Config};
+use std::path::{Path, PathBuf};
+
+/// Serves a node until a signal.
+pub(crate) fn serve(flags: NodeFlags) -> Result<(), Failure> {
+    start_logging();
+    let flags = flags.with_file()?;
+    let node = flags.node_config()?;
+    let runtime = flags.runtime_config();
+    let ready_file = flags.ready_file.clone();
+    stop_on_signals(runtime.stop.clone())?;
+    with_backend(flags.backend(), Serve { node, runtime, ready_file }).map_err(Failure::usage)?
+}
+
+struct Serve {
+    node: NodeConfig,
+    runtime: Config,
+    ready_file: Option<PathBuf>,
+}
+
+impl Visit for Serve {
+    type Output = Result<(), Failure>;
+
+    fn visit<B: Backend>(self, backend: B) -> Self::Output {
+        let name = backend.name();
+        backend.probe().map_err(|why| {
+            Failure::new(format_args!(
+                "backend {name} cannot run here: {why}; `shroud backends` lists those that can"
+            ))
+        })?;
+        let ready_file = self.ready_file;
+        let node = Node::new(self.node, move |address| {
+            say(format_args!("listening on http://{address}"));
+            if let Some(path) = &ready_file
+                && let Err(error) = write_whole(path, &format!("http://{address}"))
+            {
+                tracing::error!(path = %path.display(), %error, "the ready file could not be written");
+            }
+        })
+        .map_err(Failure::usage)?;
+        let results = backend
+            .run(&self.runtime, move |runtime| node.clone().run(runtime))
+            .map_err(Failure::of(format_args!("backend {name}")))?;
+        for (shard, result) in results.into_iter().enumerate() {
+            match result {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(Failure::new(error)),
+                Err(error) => return Err(Failure::new(format_args!("shard {shard}: {error}"))),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes a file so that a reader never sees a part of it.
+fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    std::fs::write(&part, text)?;
+    std::fs::rename(&part, path)
+}
+
+/// The first SIGINT or SIGTERM asks for an orderly stop, the second ends the process at once.
+fn stop_on_signals(stop: CancellationToken) -> Result<(), Failure> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])
+        .map_err(Failure::of("listening for signals"))?;
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            for signal in signals.forever() {
+                if stop.is_cancelled() {
+                    std::process::exit(128 + signal);
+                }
+                tracing::info!(signal, "stopping; once more to stop at once");
+                stop.cancel();
+            }
+        })
+        .map_err(Failure::of("listening for signals"))?;
+    Ok(())
+}
+
+/// Logs go to standard error; `SHROUD_LOG` or `RUST_LOG` filters them (default: warnings).
+pub(crate) fn start_logging() {
+    let filter =
+        std::env::var("SHROUD_LOG").or_else(|_| std::env::var("RUST_LOG")).unwrap_or_else(|_| "warn".into());
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .try_init();
+}

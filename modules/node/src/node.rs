@@ -1,0 +1,315 @@
+//! The node: the modules composed over one runtime, shard by shard.
+
+use crate::probe::{DelaySummary, SchedulingDelay, summarize};
+use crate::rpc::Rpc;
+use shroud_covenant::Covenant;
+use shroud_ghostwire::http::{Cors, Limits, Metrics, Router, Server, handler_fn, json, text};
+use shroud_ghostwire::pages;
+use shroud_ghostwire::rpc::{RpcHandler, RpcLimits};
+use shroud_ledger::genesis::Genesis;
+use shroud_runtime::net::Listener as _;
+use shroud_runtime::sync::OnceCell;
+use shroud_runtime::{Class, ListenOptions, Runtime};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The node's ledger: the journal over the seam, its state in fjall.
+pub type Ledger<R> = shroud_keystone::Ledger<R>;
+
+/// What a node does.
+#[derive(Clone)]
+pub struct NodeConfig {
+    /// The chain.
+    pub genesis: Genesis,
+    /// Where journal and state are kept.
+    pub data: PathBuf,
+    /// Where HTTP and JSON-RPC are served; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// The HTTP server's limits, on each shard.
+    pub limits: Limits,
+    /// The JSON-RPC server's limits.
+    pub rpc: RpcLimits,
+    /// The ledger's settings.
+    pub keystone: shroud_keystone::Config,
+    /// The bounds on view calls and estimates.
+    pub covenant: shroud_covenant::Settings,
+}
+
+impl NodeConfig {
+    /// Where nodes listen unless told otherwise: Ethereum's usual port, on this machine only.
+    pub const DEFAULT_LISTEN: SocketAddr =
+        SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8545);
+
+    /// Defaults for everything else.
+    #[must_use]
+    pub fn new(genesis: Genesis, data: PathBuf) -> Self {
+        // A deployment of the largest code, in hex, with its envelope.
+        let message = 2 * shroud_ledger::transaction::MAX_DEPLOY_BYTES + 4096;
+        let mut rpc = RpcLimits::default();
+        rpc.message.bytes = message;
+        let limits = Limits { body_bytes: message as u64, ..Limits::default() };
+        Self {
+            genesis,
+            data,
+            listen: Self::DEFAULT_LISTEN,
+            limits,
+            rpc,
+            keystone: shroud_keystone::Config::default(),
+            covenant: shroud_covenant::Settings::default(),
+        }
+    }
+}
+
+/// Why a node ended.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The configuration cannot be.
+    #[error("{0}")]
+    Config(Arc<str>),
+    /// The address could not be bound.
+    #[error("cannot listen on {address}: {reason}; choose another with --listen")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        reason: Arc<str>,
+    },
+    /// The ledger could not be opened.
+    #[error("cannot open the ledger in {data}: {reason}")]
+    Ledger {
+        /// Its directory.
+        data: Arc<str>,
+        /// Why not.
+        reason: Arc<str>,
+    },
+    /// The server broke.
+    #[error("the server stopped: {0}")]
+    Serve(Arc<str>),
+    /// The ledger did not end well: the journal has everything that was acknowledged.
+    #[error("the ledger stopped: {0}")]
+    Stop(Arc<str>),
+}
+
+/// What is called with the server's address once every shard accepts connections.
+type OnReady = Box<dyn Fn(SocketAddr) + Send + Sync>;
+
+/// A node, to be run on each shard of one backend. A cheap clone.
+pub struct Node<R: Runtime> {
+    shared: Arc<Shared<R>>,
+}
+
+struct Shared<R: Runtime> {
+    config: NodeConfig,
+    on_ready: OnReady,
+    started: OnceCell<Option<Started<R>>>,
+    listening: AtomicUsize,
+    serving: shroud_runtime::sync::channel::Sender<()>,
+    served: shroud_runtime::sync::channel::Receiver<()>,
+    metrics: Metrics,
+    delays: Mutex<Vec<Arc<SchedulingDelay>>>,
+}
+
+/// What shard 0 has opened for all.
+#[derive(Clone)]
+struct Started<R: Runtime> {
+    address: SocketAddr,
+    ledger: Ledger<R>,
+    covenant: Covenant<R>,
+}
+
+impl<R: Runtime> Clone for Node<R> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<R: Runtime> std::fmt::Debug for Node<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("data", &self.shared.config.data).finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> Node<R> {
+    /// A node that calls `on_ready` with its address once every shard accepts connections.
+    ///
+    /// # Errors
+    /// [`NodeError::Config`] naming the first setting that cannot be.
+    pub fn new(
+        config: NodeConfig,
+        on_ready: impl Fn(SocketAddr) + Send + Sync + 'static,
+    ) -> Result<Self, NodeError> {
+        let refuse = |error: &dyn std::fmt::Display| NodeError::Config(error.to_string().into());
+        config.limits.validate().map_err(|error| refuse(&error))?;
+        config.keystone.validate().map_err(|error| refuse(&error))?;
+        let (serving, served) = shroud_runtime::sync::channel::unbounded();
+        let shared = Shared {
+            config,
+            on_ready: Box::new(on_ready),
+            started: OnceCell::new(),
+            listening: AtomicUsize::new(0),
+            serving,
+            served,
+            metrics: Metrics::new(),
+            delays: Mutex::new(Vec::new()),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Runs this shard's part: shard 0 opens the ledger, every shard serves; ready after the node was asked to stop and
+    /// requests in work were answered. Shard 0 then closes the ledger.
+    ///
+    /// # Errors
+    /// [`NodeError`] from the shard where it happened; the others stop without one.
+    pub async fn run(self, runtime: R) -> Result<(), NodeError> {
+        let result =
+            if runtime.shard().index == 0 { self.lead(&runtime).await } else { self.follow(&runtime).await };
+        if result.is_err() {
+            // One shard down: the node goes down, in order.
+            runtime.stopping().cancel();
+        }
+        result
+    }
+
+    async fn lead(&self, runtime: &R) -> Result<(), NodeError> {
+        let opened = self.open(runtime).await;
+        let (listener, started) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                let _ = self.shared.started.set(None).await;
+                return Err(error);
+            }
+        };
+        let ledger = started.ledger.clone();
+        let _ = self.shared.started.set(Some(started.clone())).await;
+        let served = self.serve(runtime, listener, started).await;
+        if served.is_err() {
+            runtime.stopping().cancel();
+        }
+        // Other shards may still be answering; they tell when they are done.
+        for _ in 1..runtime.shard().count {
+            let _ = self.shared.served.recv().await;
+        }
+        let closed = ledger.stop().await.map_err(|error| NodeError::Stop(error.to_string().into()));
+        served.and(closed)
+    }
+
+    async fn follow(&self, runtime: &R) -> Result<(), NodeError> {
+        let _done = TellOnDrop(self.shared.serving.clone());
+        // Shard 0 reports why there is nothing to serve.
+        let Some(started) = self.shared.started.wait().await.clone() else { return Ok(()) };
+        let listener = listen(runtime, started.address).await?;
+        let started = Started { covenant: started.covenant.on_shard(runtime.clone()), ..started };
+        let ledger = started.ledger.on_shard(runtime.clone());
+        self.serve(runtime, listener, Started { ledger, ..started }).await
+    }
+
+    /// Binds the address first, so that a busy one is known before a long recovery, then opens the ledger.
+    async fn open(&self, runtime: &R) -> Result<(R::Listener, Started<R>), NodeError> {
+        let config = &self.shared.config;
+        // Shards share the address by SO_REUSEPORT, which would let a second node join in: refuse that first.
+        if runtime.shard().count > 1 && config.listen.port() != 0 {
+            std::net::TcpListener::bind(config.listen)
+                .map_err(|error| cannot_listen(config.listen, &error))?;
+        }
+        let listener = listen(runtime, config.listen).await?;
+        let address = listener.local_addr().map_err(|error| cannot_listen(config.listen, &error))?;
+        let refuse = |reason: String| NodeError::Ledger {
+            data: config.data.display().to_string().into(),
+            reason: reason.into(),
+        };
+        let state = config.data.join("state");
+        runtime.create_dir_all(&config.data).await.map_err(|error| refuse(error.to_string()))?;
+        let store = runtime.offload(move || shroud_fjall::FjallStore::open(&state)).await;
+        let store =
+            store.map_err(|error| refuse(error.to_string()))?.map_err(|error| refuse(error.to_string()))?;
+        let (genesis, keystone) = (config.genesis.clone(), config.keystone.clone());
+        let ledger = Ledger::open(runtime.clone(), &config.data, genesis, Arc::new(store), keystone)
+            .await
+            .map_err(|error| refuse(error.to_string()))?;
+        let covenant = Covenant::new(
+            runtime.clone(),
+            ledger.engine().clone(),
+            ledger.code_cache().clone(),
+            config.covenant,
+        );
+        Ok((listener, Started { address, ledger, covenant }))
+    }
+
+    async fn serve(&self, runtime: &R, listener: R::Listener, started: Started<R>) -> Result<(), NodeError> {
+        let shared = &self.shared;
+        let delay = Arc::new(SchedulingDelay::default());
+        shared.delays.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&delay));
+        let probe = {
+            let runtime = runtime.clone();
+            async move { delay.run(runtime).await }
+        };
+        let _probe = runtime.spawn_in(Class::Monitoring, "scheduling-probe", probe);
+
+        let address = started.address;
+        let router = self.router(runtime, started);
+        let server = Server::new(router, shared.config.limits.clone())
+            .map_err(|error| NodeError::Config(error.to_string().into()))?
+            .with_metrics(shared.metrics.clone());
+        if shared.listening.fetch_add(1, Ordering::SeqCst) + 1 == runtime.shard().count {
+            (shared.on_ready)(address);
+        }
+        server.serve(runtime, listener).await.map_err(|error| NodeError::Serve(error.to_string().into()))
+    }
+
+    fn router(&self, runtime: &R, started: Started<R>) -> Router {
+        let Started { ledger, covenant, .. } = started;
+        let (ready, counters) = (ledger.clone(), ledger.clone());
+        let delays = self.clone();
+        let rpc = RpcHandler::new(Rpc::new(runtime.clone(), ledger, covenant), self.shared.config.rpc);
+        Router::new()
+            .any("/", Cors::any(rpc))
+            .get("/health", pages::health())
+            .get(
+                "/ready",
+                pages::ready(move || ready.failure().map_or(Ok(()), |reason| Err(reason.to_string()))),
+            )
+            .get(
+                "/metrics",
+                pages::metrics(runtime.clone(), self.shared.metrics.clone(), move |out| {
+                    counters.render_metrics(out)
+                }),
+            )
+            .get("/debug/tasks", pages::tasks(runtime.clone()))
+            .get(
+                "/debug/probe",
+                handler_fn(move |_| {
+                    let summary = serde_json::to_string(&delays.scheduling_delay()).unwrap_or_default();
+                    async move { json(summary) }
+                }),
+            )
+            .get("/plain", handler_fn(|_| async { text("Hello, world!") }))
+    }
+
+    /// How long ready tasks wait, over all shards.
+    #[must_use]
+    pub fn scheduling_delay(&self) -> DelaySummary {
+        let delays = self.shared.delays.lock().unwrap_or_else(PoisonError::into_inner);
+        summarize(delays.iter().map(|delay| &**delay))
+    }
+}
+
+async fn listen<R: Runtime>(runtime: &R, address: SocketAddr) -> Result<R::Listener, NodeError> {
+    let options = ListenOptions { reuse_port: runtime.shard().count > 1, ..ListenOptions::default() };
+    runtime.listen(address, options).await.map_err(|error| cannot_listen(address, &error))
+}
+
+fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> NodeError {
+    NodeError::Listen { address, reason: error.to_string().into() }
+}
+
+/// Tells shard 0 that this shard is done, however it ends.
+struct TellOnDrop(shroud_runtime::sync::channel::Sender<()>);
+
+impl Drop for TellOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.try_send(());
+    }
+}
