@@ -24,20 +24,40 @@ impl TokioDatagram {
     }
 }
 
+impl TokioDatagram {
+    fn poll_try_send(&self, cx: &Context<'_>, transmits: &[Transmit<'_>]) -> Poll<io::Result<usize>> {
+        loop {
+            let mut tried = false;
+            let sent = self.socket.try_io(Interest::WRITABLE, || {
+                tried = true;
+                self.state.try_send(&self.socket, transmits)
+            });
+            match sent {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+            if self.senders.poll(cx, |cx| self.socket.poll_send_ready(cx))?.is_ready() {
+                continue;
+            }
+            if tried {
+                return Poll::Pending;
+            }
+            // Tokio has not seen this socket writable yet, as just after it was bound. Mostly it is all the same.
+            return match self.state.try_send(&self.socket, transmits) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+                result => Poll::Ready(result),
+            };
+        }
+    }
+}
+
 impl Datagram for TokioDatagram {
     fn poll_send(&self, cx: &mut Context<'_>, transmits: &[Transmit<'_>]) -> Poll<io::Result<usize>> {
         // A socket that always takes more must not keep its task from yielding.
         let budget = ready!(coop::poll_proceed(cx));
-        loop {
-            match self.socket.try_io(Interest::WRITABLE, || self.state.try_send(&self.socket, transmits)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => {
-                    budget.made_progress();
-                    return Poll::Ready(result);
-                }
-            }
-            ready!(self.senders.poll(cx, |cx| self.socket.poll_send_ready(cx)))?;
-        }
+        let result = ready!(self.poll_try_send(cx, transmits));
+        budget.made_progress();
+        Poll::Ready(result)
     }
 
     fn poll_recv(
