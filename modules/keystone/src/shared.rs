@@ -1,0 +1,146 @@
+//! What the ledger's tasks and all its handles share.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use shroud_ledger::apply::AppliedBlock;
+use shroud_ledger::block::BlockHeader;
+use shroud_ledger::store::Store;
+use shroud_ledger::{BlockHash, Genesis, Height, StateTree};
+use shroud_vm::{CodeCache, Engine};
+
+use crate::Config;
+use crate::inbox::Inbox;
+use crate::metrics::Metrics;
+use crate::recent::Recent;
+use crate::submission::Submission;
+
+/// The state as of a durable block.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// All entries.
+    pub tree: StateTree,
+    /// The block's header.
+    pub header: BlockHeader,
+    /// The block's hash.
+    pub hash: BlockHash,
+}
+
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) genesis: Genesis,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) engine: Engine,
+    pub(crate) cache: CodeCache,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) inbox: Inbox<Submission>,
+    durable: Mutex<Arc<Snapshot>>,
+    /// The state after the last block that was applied, durable or not.
+    tip: Mutex<StateTree>,
+    recent: Mutex<Recent>,
+    /// The height up to which the store has everything.
+    stored: AtomicU64,
+    /// The height up to which the store has made everything durable.
+    synced: AtomicU64,
+    failure: Mutex<Option<Arc<str>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: Config,
+        genesis: Genesis,
+        metrics: Arc<Metrics>,
+        (engine, cache): (Engine, CodeCache),
+        store: Arc<dyn Store>,
+        (snapshot, stored): (Snapshot, Height),
+    ) -> Self {
+        let inbox = Inbox::new(config.queue_transactions, config.queue_bytes);
+        let recent = Mutex::new(Recent::new(config.recent_blocks, config.recent_bytes));
+        metrics.height.set(snapshot.header.height.0);
+        metrics.store_height.set(stored.0);
+        Self {
+            config,
+            genesis,
+            metrics,
+            engine,
+            cache,
+            store,
+            inbox,
+            tip: Mutex::new(snapshot.tree.clone()),
+            durable: Mutex::new(Arc::new(snapshot)),
+            recent,
+            stored: AtomicU64::new(stored.0),
+            synced: AtomicU64::new(stored.0),
+            failure: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&lock(&self.durable))
+    }
+
+    pub(crate) fn tip(&self) -> StateTree {
+        lock(&self.tip).clone()
+    }
+
+    pub(crate) fn set_tip(&self, tree: StateTree) {
+        let before = std::mem::replace(&mut *lock(&self.tip), tree);
+        // Outside the lock: it may be the last to hold some nodes.
+        drop(before);
+    }
+
+    /// Shows a durable block to readers.
+    pub(crate) fn publish(&self, block: &Arc<AppliedBlock>, tree: StateTree) {
+        let header = block.block.header;
+        let snapshot = Arc::new(Snapshot { tree, header, hash: block.hash });
+        lock(&self.recent).push(Arc::clone(block), self.stored());
+        let before = std::mem::replace(&mut *lock(&self.durable), snapshot);
+        drop(before);
+        self.metrics.blocks.add(1);
+        self.metrics.transactions.add(header.count.into());
+        self.metrics.height.set(header.height.0);
+    }
+
+    pub(crate) fn recent<T>(&self, look: impl FnOnce(&Recent) -> T) -> T {
+        look(&lock(&self.recent))
+    }
+
+    pub(crate) fn stored(&self) -> Height {
+        Height(self.stored.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn set_stored(&self, height: Height) {
+        self.stored.store(height.0, Ordering::Release);
+        self.metrics.store_height.set(height.0);
+    }
+
+    pub(crate) fn synced(&self) -> Height {
+        Height(self.synced.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn set_synced(&self, height: Height) {
+        self.synced.store(height.0, Ordering::Release);
+    }
+
+    /// Stops all writing for good. The first reason stays.
+    pub(crate) fn fail(&self, reason: &str) -> Arc<str> {
+        let (reason, first) = {
+            let mut failure = lock(&self.failure);
+            let first = failure.is_none();
+            (Arc::clone(failure.get_or_insert_with(|| reason.into())), first)
+        };
+        if first {
+            tracing::error!(%reason, "the ledger has stopped");
+        }
+        self.inbox.fail(Arc::clone(&reason));
+        reason
+    }
+
+    pub(crate) fn failure(&self) -> Option<Arc<str>> {
+        lock(&self.failure).clone()
+    }
+}

@@ -1,0 +1,87 @@
+//! Making blocks durable, and answering.
+
+use std::sync::Arc;
+
+use futures_lite::future::yield_now;
+use shroud_ledger::apply::AppliedBlock;
+use shroud_runtime::Runtime;
+use shroud_runtime::sync::channel::Sender;
+
+use super::Failure;
+use super::stage::{Sealed, Stage};
+use crate::SubmitError;
+use crate::journal::Journal;
+use crate::recent::inclusion;
+use crate::reply::Wakes;
+use crate::shared::Shared;
+
+/// Answers between rests: about a tenth of a millisecond.
+const ANSWERS: usize = 256;
+
+pub(super) struct Committing<'a, R: Runtime> {
+    runtime: R,
+    shared: &'a Shared,
+    stage: &'a Stage,
+    journal: Journal<R>,
+    store: Sender<Arc<AppliedBlock>>,
+}
+
+impl<'a, R: Runtime> Committing<'a, R> {
+    pub(super) const fn new(
+        runtime: R,
+        shared: &'a Shared,
+        stage: &'a Stage,
+        journal: Journal<R>,
+        store: Sender<Arc<AppliedBlock>>,
+    ) -> Self {
+        Self { runtime, shared, stage, journal, store }
+    }
+
+    pub(super) async fn run(mut self) -> Result<(), Failure> {
+        while let Some((block, payload)) = self.stage.next().await {
+            let begun = self.runtime.now();
+            let appended = self.journal.append(block.block.header.height, &payload).await;
+            // A failure of the store while the sync was in flight does not undo the sync, but nothing may follow it.
+            let failure = match appended {
+                Ok(()) => None,
+                Err(error) => Some(self.shared.fail(&error.to_string())),
+            };
+            let Some(sealed) = self.stage.take() else { continue };
+            if let Some(failure) = failure {
+                let mut wakes = Wakes::default();
+                for replies in sealed.replies {
+                    replies.answer(Err(SubmitError::Failed(Arc::clone(&failure))), &mut wakes);
+                }
+                return Err(failure);
+            }
+            self.shared.metrics.sync.record_time(self.runtime.now().saturating_duration_since(begun));
+            self.answer(sealed).await;
+            if self.store.send(block).await.is_err() {
+                return Err(self.shared.fail("the store's task has ended"));
+            }
+            self.journal.retire(self.shared.synced());
+        }
+        Ok(())
+    }
+
+    /// Readers first, so that whoever is answered finds what it was answered.
+    async fn answer(&self, sealed: Sealed) {
+        let Sealed { block, tree, replies, .. } = sealed;
+        self.shared.publish(&block, tree);
+        let mut wakes = Wakes::default();
+        for (index, replies) in replies.into_iter().enumerate() {
+            match inclusion(&block, index) {
+                Some(inclusion) => replies.answer(Ok(inclusion), &mut wakes),
+                // Never: there is a receipt for each. Dropping the replies tells the callers that something is wrong.
+                None => drop(replies),
+            }
+            if (index + 1) % ANSWERS == 0 {
+                wakes.send();
+                yield_now().await;
+            }
+        }
+        wakes.send();
+        // The stage is free: the applying side must be polled to see it.
+        yield_now().await;
+    }
+}
