@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { JsonRpcProvider, Wallet, parseEther, isError } from "ethers";
 
-const provider = new JsonRpcProvider(process.env.SHROUD_URL);
+// ethers caches answers for 250 ms, longer than a block takes here: its own option switches that off.
+const provider = new JsonRpcProvider(process.env.SHROUD_URL, undefined, { cacheTimeout: -1 });
 const wallet = new Wallet(process.env.SHROUD_KEY, provider);
 const to = "0x00000000000000000000000000000000000e7435";
 
