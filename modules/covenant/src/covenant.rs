@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use shroud_crypto::{Address, Hash, keccak256};
 use shroud_ledger::state::{self, Overlay, StateKey};
 use shroud_ledger::transaction::{Action, Kind};
-use shroud_ledger::{GCC, Gas, StateTree, gas};
+use shroud_ledger::{GCC, Gas, StateTree, gas, host};
 use shroud_runtime::{Runtime, RuntimeExt};
 use shroud_vm::{CodeCache, CompiledModule, Engine, Entry, Execution, Outcome, Verdict};
 
@@ -14,7 +14,6 @@ use crate::admission::Admission;
 use crate::call::{BlockView, ContractCall, Draft, code_hash, move_value};
 use crate::drive::{Pace, drive};
 use crate::error::CallError;
-use crate::glue::answer;
 
 /// Code up to this length is compiled where it is needed, in about half a millisecond. Longer code is offloaded: waking another
 /// thread and back costs about an eighth of that.
@@ -229,7 +228,10 @@ impl<R: Runtime> Covenant<R> {
         let contract = call.contract;
         let pace = Pace { deadline: terms.deadline, slice_fuel: self.settings.slice_fuel };
         let execution = Execution::start(module, terms.block.context(call, entry, terms.gas));
-        drive(execution, pace, || self.runtime.now(), |request| answer(&mut overlay, contract, request)).await
+        // What moves is forgotten with the overlay.
+        let mut postings = Vec::new();
+        let answer = |request| Ok(host::answer(&mut overlay, contract, request, &mut postings)?);
+        drive(execution, pace, || self.runtime.now(), answer).await
     }
 
     /// The module of this hash, from the cache or compiled from `code`.

@@ -14,7 +14,6 @@ mod call;
 mod covenant;
 mod drive;
 mod error;
-mod glue;
 
 pub use call::{BlockView, ContractCall, Draft};
 pub use covenant::{Covenant, Settings};

@@ -24,6 +24,14 @@ fn an_endless_loop_ends_at_its_gas_limit() {
     assert!(slices > 300, "{slices} slices");
 }
 
+/// The interpreter must not use the thread's stack for each operator: a slice may be long.
+#[test]
+fn a_long_slice_needs_no_stack() {
+    let module = compile(&crate::support::wasm(SPIN));
+    let outcome = Ledger::default().run(&module, context(Entry::Call, b""), u64::MAX);
+    assert_eq!((outcome.verdict, outcome.gas_used), (Verdict::OutOfGas, GAS));
+}
+
 #[test]
 fn a_driver_may_give_up() {
     let module = compile(&crate::support::wasm(SPIN));

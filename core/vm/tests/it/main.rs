@@ -8,4 +8,5 @@ mod endings;
 mod examples;
 mod host;
 mod slices;
+mod stack;
 mod support;
