@@ -461,7 +461,10 @@ pub async fn draining_finishes_requests_in_work<R: Runtime>(runtime: R) {
     };
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
     assert!(!task.is_finished());
-    let (answer, ()) = join(busy.answer(), async { drop(release.notify(usize::MAX)) }).await;
+    let (answer, ()) = join(busy.answer(), async {
+        release.notify(usize::MAX);
+    })
+    .await;
     let answer = answer.expect("the answer in work");
     assert!(answer.head.contains("\r\nconnection: close\r\n"), "{}", answer.head);
     assert!(busy.is_closed().await);
