@@ -13,7 +13,7 @@ use std::path::Path;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use shroud_ledger::block::Block;
 use shroud_ledger::receipt::Receipt;
-use shroud_ledger::store::{Store, StoreError, TransactionPlace, WriteBatch};
+use shroud_ledger::store::{Store, StoreError, TransactionPlace, VisitEntry, WriteBatch};
 use shroud_ledger::{BlockHash, CodecError, Height, TransactionHash};
 
 /// The key of the height that the state reflects.
@@ -59,10 +59,7 @@ impl Store for FjallStore {
         value.map(|value| read_height(&value)).transpose()
     }
 
-    fn visit_state(
-        &self,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    fn visit_state(&self, visit: &mut VisitEntry<'_>) -> Result<(), StoreError> {
         for entry in self.state.iter() {
             let (key, value) = entry.into_inner().map_err(failed)?;
             visit(&key, &value)?;
@@ -148,7 +145,10 @@ fn read_height(bytes: &[u8]) -> Result<Height, StoreError> {
 }
 
 fn failed(error: fjall::Error) -> StoreError {
-    StoreError::Database(Box::new(error))
+    match error {
+        fjall::Error::Locked => StoreError::Database("the directory is in use by another process".into()),
+        error => StoreError::Database(Box::new(error)),
+    }
 }
 
 fn damaged(what: &str, error: &CodecError) -> StoreError {

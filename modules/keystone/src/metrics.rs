@@ -67,8 +67,8 @@ impl Metrics {
             let _ = writeln!(out, "shroud_ledger_{name} {value}");
         }
         self.batch.render("block_transactions", "Transactions of a block.", 1.0, batch_bound, out);
-        self.sync.render("sync_seconds", "Write and sync of a block.", 1e-6, time_bound, out);
-        self.apply.render("apply_seconds", "Application of a block.", 1e-6, time_bound, out);
+        self.sync.render("sync_seconds", "Write and sync of a block.", 1e6, time_bound, out);
+        self.apply.render("apply_seconds", "Application of a block.", 1e6, time_bound, out);
     }
 }
 
@@ -146,15 +146,15 @@ impl<const N: usize> Histogram<N> {
         self.sum.fetch_add(value, Relaxed);
     }
 
-    fn render(&self, name: &str, help: &str, unit: f64, bound: impl Fn(usize) -> u64, out: &mut String) {
+    fn render(&self, name: &str, help: &str, per_unit: f64, bound: impl Fn(usize) -> u64, out: &mut String) {
         header(out, name, help, "histogram");
         let mut cumulative = 0;
         for (index, bucket) in self.buckets.iter().enumerate() {
             cumulative += bucket.load(Relaxed);
-            let bound = bound(index) as f64 * unit;
+            let bound = bound(index) as f64 / per_unit;
             let _ = writeln!(out, "shroud_ledger_{name}_bucket{{le=\"{bound}\"}} {cumulative}");
         }
-        let (count, sum) = (self.count(), self.sum() as f64 * unit);
+        let (count, sum) = (self.count(), self.sum() as f64 / per_unit);
         let _ = writeln!(out, "shroud_ledger_{name}_bucket{{le=\"+Inf\"}} {count}");
         let _ = writeln!(out, "shroud_ledger_{name}_sum {sum}\nshroud_ledger_{name}_count {count}");
     }

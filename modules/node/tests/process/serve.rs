@@ -14,7 +14,7 @@ fn a_node_serves_its_pages_and_stops_cleanly_on_both_signals() {
             for (path, expected) in [
                 ("/health", "ok"),
                 ("/ready", "ready"),
-                ("/metrics", "shroud_tasks_live"),
+                ("/metrics", "shroud_tasks{"),
                 ("/debug/tasks", "main"),
                 ("/plain", "Hello, world!"),
             ] {
