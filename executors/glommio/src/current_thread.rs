@@ -10,8 +10,8 @@ use std::time::Duration;
 /// Memory that a shard registers with its three rings, in bytes: the least glommio takes. It is locked three times over,
 /// so that the usual limit of 8 MiB is enough for 40 shards; larger file reads use memory that is not registered.
 const IO_MEMORY: usize = 64 << 10;
-/// Entries of each of a shard's rings.
-const RING_DEPTH: usize = 128;
+/// Entries of each of a shard's rings: operations that one call hands to the kernel at most.
+const RING_DEPTH: usize = 256;
 /// How long a shard polls ready tasks before it looks at its rings and timers again. glommio's default of 100 ms would
 /// be the delay of every event on a busy shard; a look costs about 10 us.
 const PREEMPT: Duration = Duration::from_millis(1);

@@ -313,7 +313,7 @@ fn operations_that_were_given_up_end_before_the_shard_and_nothing_leaks() {
             rt.spawn("accept", async move {
                 loop {
                     let (mut stream, _) = listener.accept().await.unwrap();
-                    stream.read(&mut [0; 10]).await.unwrap();
+                    stream.read_exact(&mut [0; 10]).await.unwrap();
                 }
             })
             .detach();

@@ -136,3 +136,101 @@ pub(crate) fn adopt(descriptor: impl IntoRawFd) -> TcpStream {
         TcpStream::from_raw_fd(descriptor.into_raw_fd())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use glommio::{LocalExecutorBuilder, Placement};
+    use std::future::{Future, poll_fn};
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::pin::pin;
+    use std::time::Duration;
+
+    /// Runs `test` on glommio, or says that this machine cannot.
+    fn on_glommio<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
+        if let Err(reason) = crate::probe() {
+            eprintln!("SKIPPED: {reason}");
+            return;
+        }
+        let body = || {
+            let executor = LocalExecutorBuilder::new(Placement::Unbound).io_memory(1 << 16).make().unwrap();
+            executor.run(async { test().await });
+        };
+        std::thread::spawn(body).join().unwrap();
+    }
+
+    /// Whether a future is still pending after a while.
+    async fn stays_pending(future: impl Future) -> bool {
+        let mut future = pin!(future);
+        let mut pause = pin!(glommio::timer::sleep(Duration::from_millis(5)));
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(_) => Poll::Ready(false),
+            Poll::Pending => pause.as_mut().poll(cx).map(|()| true),
+        })
+        .await
+    }
+
+    fn pair() -> (UnixStream, UnixStream) {
+        let (left, right) = UnixStream::pair().unwrap();
+        left.set_nonblocking(true).unwrap();
+        right.set_nonblocking(true).unwrap();
+        (left, right)
+    }
+
+    #[test]
+    fn a_full_socket_is_tried_again_only_when_it_has_room() {
+        on_glommio(|| async {
+            let (left, right) = pair();
+            let mut writable = Writable::default();
+            let mut attempts = 0;
+            let mut sent = 0;
+            // Until it would block; then silence, however often it is polled.
+            loop {
+                let write = poll_fn(|cx| {
+                    writable.poll_attempt(&left, cx, || {
+                        attempts += 1;
+                        (&left).write(&[7; 1000])
+                    })
+                });
+                let mut write = pin!(write);
+                let done = poll_fn(|cx| match write.as_mut().poll(cx) {
+                    Poll::Ready(result) => Poll::Ready(Some(result.unwrap())),
+                    Poll::Pending => Poll::Ready(None),
+                })
+                .await;
+                let Some(count) = done else { break };
+                sent += count;
+            }
+            let before = attempts;
+            let mut again = poll_fn(|cx| {
+                writable.poll_attempt(&left, cx, || {
+                    attempts += 1;
+                    (&left).write(&[7; 1000])
+                })
+            });
+            assert!(stays_pending(&mut again).await);
+            let mut received = Vec::new();
+            let _ = (&right).read_to_end(&mut received);
+            assert_eq!(received.len(), sent);
+            assert!(again.await.unwrap() > 0);
+            assert!(attempts <= before + 2, "{before} attempts, then {attempts}");
+        });
+    }
+
+    #[test]
+    fn an_empty_socket_is_read_when_bytes_are_there_and_when_the_peer_is_gone() {
+        on_glommio(|| async {
+            let (left, right) = pair();
+            let mut readable = Readable::default();
+            let mut byte = [0];
+            let mut read = poll_fn(|cx| readable.poll_attempt(&left, cx, || (&left).read(&mut byte)));
+            assert!(stays_pending(&mut read).await);
+            (&right).write_all(&[9]).unwrap();
+            assert_eq!((&mut read).await.unwrap(), 1);
+            assert!(stays_pending(&mut read).await);
+            drop(right);
+            assert_eq!(read.await.unwrap(), 0);
+        });
+    }
+}
