@@ -2,6 +2,7 @@
 
 use async_io::Async;
 use shroud_io_readiness::{SharedWaker, UdpState};
+use shroud_runtime::task::poll_budget;
 use shroud_runtime::{Datagram, DatagramCapabilities, RecvMeta, Transmit};
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
@@ -24,6 +25,7 @@ impl AsyncDatagram {
 
 impl Datagram for AsyncDatagram {
     fn poll_send(&self, cx: &mut Context<'_>, transmits: &[Transmit<'_>]) -> Poll<io::Result<usize>> {
+        ready!(poll_budget(cx));
         loop {
             match self.state.try_send(&self.socket, transmits) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -39,6 +41,7 @@ impl Datagram for AsyncDatagram {
         buffers: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
+        ready!(poll_budget(cx));
         loop {
             match self.state.try_recv(&self.socket, buffers, meta) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -4,6 +4,7 @@ use crate::stream::AsyncStream;
 use async_io::Async;
 use shroud_io_readiness::tcp;
 use shroud_runtime::Listener;
+use shroud_runtime::task::poll_budget;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::task::{Context, Poll, ready};
@@ -24,6 +25,7 @@ impl Listener for AsyncListener {
     type Stream = AsyncStream;
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(AsyncStream, SocketAddr)>> {
+        ready!(poll_budget(cx));
         loop {
             match tcp::accept(self.listener.get_ref()) {
                 Ok((stream, peer)) => {

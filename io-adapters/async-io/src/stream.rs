@@ -4,10 +4,11 @@ use async_io::Async;
 use futures_io::{AsyncRead, AsyncWrite};
 use shroud_io_readiness::tcp;
 use shroud_runtime::ByteStream;
+use shroud_runtime::task::poll_budget;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{SocketAddr, TcpStream};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// A TCP connection.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ impl AsyncRead for AsyncStream {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(poll_budget(cx));
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 
@@ -35,12 +37,14 @@ impl AsyncRead for AsyncStream {
         cx: &mut Context<'_>,
         buffers: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(poll_budget(cx));
         Pin::new(&mut self.stream).poll_read_vectored(cx, buffers)
     }
 }
 
 impl AsyncWrite for AsyncStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(poll_budget(cx));
         Pin::new(&mut self.stream).poll_write(cx, buffer)
     }
 
@@ -49,6 +53,7 @@ impl AsyncWrite for AsyncStream {
         cx: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(poll_budget(cx));
         Pin::new(&mut self.stream).poll_write_vectored(cx, buffers)
     }
 

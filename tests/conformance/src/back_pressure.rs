@@ -32,7 +32,7 @@ pub fn sends_wait_for_the_kernel_and_arrive_whole<B: Backend>(backend: &B) {
     let can = |words: &[&str]| {
         Command::new(words[0]).args(&words[1..]).output().is_ok_and(|out| out.status.success())
     };
-    if !can(&["unshare", "-rn", "ip", "link", "add", "a", "type", "veth", "peer", "name", "b"]) {
+    if !can(&["unshare", "-rn", "ip", "link", "add", "near", "type", "veth", "peer", "name", "far"]) {
         return skipped("no network namespace with a veth pair can be made here (unshare -rn, ip)");
     }
     in_own_process(&NAMESPACE, || {

@@ -1,6 +1,6 @@
 //! Files: ranges, ends, durability verbs, directories, errors.
 
-use crate::harness::{assert_patterned, everywhere, pattern, patterned};
+use crate::harness::{Spawn, assert_patterned, everywhere, pattern, patterned};
 use futures_lite::future::poll_once;
 use shroud_runtime::flow::{join_all, try_join_all};
 use shroud_runtime::{Backend, BlockFile, OpenOptions, Runtime, RuntimeExt};
@@ -44,7 +44,7 @@ pub fn concurrent_ranges_are_read_back_after_reopening<B: Backend>(backend: &B) 
             .map(|number| number * 37 % RANGES)
             .map(|range| {
                 let file = Arc::clone(&file);
-                rt.spawn("writes a range", async move {
+                rt.start("writes a range", async move {
                     let offset = range * RANGE as u64;
                     write(&*file, offset, patterned(6, offset, RANGE)).await;
                 })

@@ -1,6 +1,6 @@
 //! Control flow with real tasks and timers.
 
-use crate::harness::{Flag, Guards, everywhere, until};
+use crate::harness::{Flag, Guards, Spawn, everywhere, until};
 use futures_lite::future::{poll_once, yield_now};
 use shroud_runtime::flow::{
     BatchOptions, Either, GaveUp, GroupError, Jitter, OneOf3, RateError, RateLimiter, RateLimits,
@@ -25,7 +25,7 @@ fn count(number: usize) -> NonZeroUsize {
 pub fn select_cancels_the_loser<B: Backend>(backend: &B) {
     everywhere(backend, |rt| async move {
         let guards = Guards::default();
-        let task = rt.spawn("loser", guards.guard().forever::<()>());
+        let task = rt.start("loser", guards.guard().forever::<()>());
         let winner = select(task, rt.sleep(MILLI)).await;
         assert!(matches!(winner, Either::Right(())));
         until(|| guards.live() == 0).await;
@@ -45,7 +45,7 @@ pub fn first_success_cancels_the_rest<B: Backend>(backend: &B) {
         let guards = Guards::default();
         let tasks = (0..10_u64).map(|number| {
             let (runtime, guard) = (rt.clone(), guards.guard());
-            let task = rt.spawn("tries", async move {
+            let task = rt.start("tries", async move {
                 let _guard = guard;
                 match number {
                     0..5 => Err(number),
@@ -237,7 +237,7 @@ pub fn tokens_cancel_across_tasks<B: Backend>(backend: &B) {
         let tasks: Vec<_> = (0..1000)
             .map(|number| {
                 let child = if number % 2 == 0 { token.child() } else { spared.child() };
-                rt.spawn("listens", async move {
+                rt.start("listens", async move {
                     match number % 3 {
                         0 => child.cancelled().await,
                         _ => assert_eq!(child.run_until(pending::<()>()).await, None),
@@ -255,7 +255,7 @@ pub fn tokens_cancel_across_tasks<B: Backend>(backend: &B) {
             assert_eq!(task.await, Ok(number));
         }
         assert!(others.iter().all(|(_, task)| !task.is_finished()));
-        let canceller = rt.spawn("cancels", async move { token.cancel() });
+        let canceller = rt.start("cancels", async move { token.cancel() });
         for (number, task) in others {
             assert_eq!(task.await, Ok(number));
         }
@@ -348,7 +348,7 @@ pub fn a_rate_limiter_holds_back_in_order<B: Backend>(backend: &B) {
         for number in 0..10 {
             let (limiter, order) = (limiter.clone(), Arc::clone(&order));
             let (queued, queueing) = channel::bounded(1);
-            tasks.push(rt.spawn("waits", async move {
+            tasks.push(rt.start("waits", async move {
                 let mut acquire = Box::pin(limiter.acquire(1));
                 let first = poll_once(&mut acquire).await;
                 let _ = queued.send(()).await;
@@ -390,7 +390,7 @@ pub fn batches_fill_by_size_or_time<B: Backend>(backend: &B) {
         let pushers: Vec<_> = (0..5_u32)
             .map(|task| {
                 let pusher = pusher.clone();
-                rt.spawn("pushes", async move {
+                rt.start("pushes", async move {
                     for number in 0..25 {
                         pusher.push(task * 25 + number).await.expect("the receiver lives");
                     }
@@ -450,7 +450,7 @@ pub fn a_full_batcher_holds_its_pushers<B: Backend>(backend: &B) {
         assert_eq!(pusher.try_push(9), Err(TryPushError::Full(9)));
         let (done, pushed) = (Flag::default(), Arc::new(AtomicUsize::new(0)));
         let (raise, counted, pushing) = (done.clone(), Arc::clone(&pushed), pusher.clone());
-        let task = rt.spawn("pushes", async move {
+        let task = rt.start("pushes", async move {
             for number in 3..7 {
                 pushing.push(number).await.expect("the receiver lives");
                 counted.fetch_add(1, SeqCst);

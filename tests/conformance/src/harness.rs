@@ -1,12 +1,13 @@
 //! How a promise is run.
 
 use futures_lite::future::yield_now;
-use shroud_runtime::{Backend, Config};
+use shroud_runtime::{Backend, Config, Runtime, Task, TaskError};
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::future::Future;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -61,6 +62,23 @@ pub fn in_own_process(through: &[&str], check: impl FnOnce()) {
     assert!(stdout.contains("1 passed"), "the process ran no test: {stdout}");
 }
 
+/// A future of some type: keeps what a backend compiles to a few types of futures instead of one for each promise.
+type Erased<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Spawns futures whose types are erased, so that executors are compiled for a few types and not for hundreds.
+pub trait Spawn: Runtime {
+    /// As [`Runtime::spawn`].
+    fn start<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Task<T> {
+        self.spawn(name, Box::pin(task) as Erased<T>)
+    }
+}
+
+impl<R: Runtime> Spawn for R {}
+
 /// Runs `main` on every shard of a two-core node: on two shards, or on one with two workers.
 ///
 /// # Panics
@@ -68,13 +86,34 @@ pub fn in_own_process(through: &[&str], check: impl FnOnce()) {
 pub fn everywhere<B, M, F, T>(backend: &B, main: M) -> Vec<T>
 where
     B: Backend,
-    M: Fn(B::Runtime) -> F + Clone + Send + Sync + 'static,
+    M: Fn(B::Runtime) -> F + Send + Sync + 'static,
     F: Future<Output = T> + Send + 'static,
     T: Send + 'static,
 {
-    let config = Config::default().cores(CORES);
-    let results = backend.run(&config, main).expect("the node starts");
+    let results = run(backend, &Config::default().cores(CORES), main);
     results.into_iter().map(|result| result.expect("main ends well")).collect()
+}
+
+/// Runs `main` on every shard of a node.
+///
+/// # Panics
+/// When the node does not start.
+pub fn run<B, M, F, T>(backend: &B, config: &Config, main: M) -> Vec<Result<T, TaskError>>
+where
+    B: Backend,
+    M: Fn(B::Runtime) -> F + Send + Sync + 'static,
+    F: Future<Output = T> + Send + 'static,
+    T: Send + 'static,
+{
+    type Main<R, T> = dyn Fn(R) -> Erased<T> + Send + Sync;
+    fn run<B: Backend, T: Send + 'static>(
+        backend: &B,
+        config: &Config,
+        main: Arc<Main<B::Runtime, T>>,
+    ) -> Vec<Result<T, TaskError>> {
+        backend.run(config, move |rt| main(rt)).expect("the node starts")
+    }
+    run(backend, config, Arc::new(move |rt| Box::pin(main(rt))))
 }
 
 /// Runs `main` on a node with one thread.
@@ -88,7 +127,28 @@ where
     F: Future<Output = T> + Send + 'static,
     T: Send + 'static,
 {
-    backend.block_on(main).expect("the node starts").expect("main ends well")
+    block_on(backend, main).expect("main ends well")
+}
+
+/// Runs `main` on a node with one thread.
+///
+/// # Panics
+/// When the node does not start.
+pub fn block_on<B, M, F, T>(backend: &B, main: M) -> Result<T, TaskError>
+where
+    B: Backend,
+    M: FnOnce(B::Runtime) -> F + Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+    T: Send + 'static,
+{
+    type Main<R, T> = dyn FnOnce(R) -> Erased<T> + Send;
+    fn run<B: Backend, T: Send + 'static>(
+        backend: &B,
+        main: Box<Main<B::Runtime, T>>,
+    ) -> Result<T, TaskError> {
+        backend.block_on(main).expect("the node starts")
+    }
+    run(backend, Box::new(move |rt| Box::pin(main(rt))))
 }
 
 /// A free port on the loopback interface.

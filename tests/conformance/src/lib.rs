@@ -64,6 +64,7 @@ macro_rules! suite {
                     statistics_count_polls_and_endings,
                     foreign_threads_may_spawn,
                     busy_tasks_starve_nobody,
+                    a_task_whose_io_is_always_ready_starves_nobody,
                 }
                 timers {
                     fire_in_order_and_never_early,

@@ -1,6 +1,6 @@
 //! Blocking jobs.
 
-use crate::harness::{Flag, everywhere, until};
+use crate::harness::{Flag, Spawn, everywhere, until};
 use futures_lite::future::poll_once;
 use shroud_runtime::flow::{join, join_all};
 use shroud_runtime::{Backend, Lost, Runtime, RuntimeExt};
@@ -68,7 +68,7 @@ pub fn many_jobs_all_end<B: Backend>(backend: &B) {
         let tasks: Vec<_> = (0..20_u64)
             .map(|task| {
                 let runtime = rt.clone();
-                rt.spawn("offloads", async move {
+                rt.start("offloads", async move {
                     let jobs = (0..50).map(|job| runtime.offload(move || task * 50 + job));
                     join_all(jobs).await.into_iter().map(|result| result.expect("it runs")).sum::<u64>()
                 })

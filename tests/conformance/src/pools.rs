@@ -1,6 +1,6 @@
 //! Pools, with real connections in them.
 
-use crate::harness::{Flag, everywhere, loopback, until};
+use crate::harness::{Flag, Spawn, everywhere, loopback, until};
 use futures_lite::future::{poll_once, yield_now};
 use futures_util::{AsyncReadExt, AsyncWriteExt};
 use shroud_runtime::flow::{Manager, Pool, PoolError, PoolOptions};
@@ -48,10 +48,10 @@ async fn pool<R: Runtime>(rt: &R, options: PoolOptions) -> (StreamPool<R>, Flag,
     let mut listener = rt.listen(loopback(), ListenOptions::default()).await.expect("it listens");
     let address = listener.local_addr().expect("it is bound");
     let runtime = rt.clone();
-    let server = rt.spawn("server", async move {
+    let server = rt.start("server", async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             runtime
-                .spawn("echo", async move {
+                .start("echo", async move {
                     let mut byte = [0];
                     while stream.read_exact(&mut byte).await.is_ok() && stream.write_all(&byte).await.is_ok()
                     {
@@ -76,7 +76,7 @@ pub fn items_are_used_again_up_to_the_limit<B: Backend>(backend: &B) {
         let tasks: Vec<_> = (0..30)
             .map(|_| {
                 let pool = pool.clone();
-                rt.spawn("user", async move {
+                rt.start("user", async move {
                     for _ in 0..5 {
                         let mut stream = pool.acquire().await.expect("there is one in the end");
                         let stats = pool.stats();
@@ -136,7 +136,7 @@ pub fn idle_items_grow_old<B: Backend>(backend: &B) {
         let stats = pool.stats();
         assert_eq!((stats.created, stats.expired, stats.reused), (2, 1, 0));
         let maintained = pool.clone();
-        let task = rt.spawn("maintains", async move { maintained.maintain().await });
+        let task = rt.start("maintains", async move { maintained.maintain().await });
         until(|| pool.stats().idle == 0).await;
         assert_eq!(pool.stats().expired, 2);
         pool.close();
@@ -176,7 +176,7 @@ pub fn a_closed_pool_gives_nothing<B: Backend>(backend: &B) {
         let (held, other) =
             (pool.acquire().await.expect("it connects"), pool.acquire().await.expect("it connects"));
         let waiting = pool.clone();
-        let waiting = rt.spawn("waits", async move { waiting.acquire().await.map(|_| ()) });
+        let waiting = rt.start("waits", async move { waiting.acquire().await.map(|_| ()) });
         until(|| pool.stats().waiting == 1).await;
         pool.close();
         assert!(matches!(waiting.await, Ok(Err(PoolError::Closed))));

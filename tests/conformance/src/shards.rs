@@ -1,6 +1,6 @@
 //! Topology, and wakes across shards and from foreign threads.
 
-use crate::harness::{alone, everywhere, loopback};
+use crate::harness::{Spawn, alone, block_on, everywhere, loopback, run};
 use futures_lite::future::yield_now;
 use futures_util::{AsyncReadExt, AsyncWriteExt};
 use shroud_runtime::net::ListenerExt;
@@ -19,7 +19,7 @@ pub fn each_runs_main_once_and_results_keep_their_order<B: Backend>(backend: &B)
     for cores in 1..=3 {
         let runs = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&runs);
-        let results = backend.run(&Config::default().cores(cores), move |rt| {
+        let results = run(backend, &Config::default().cores(cores), move |rt| {
             let counted = Arc::clone(&counted);
             async move {
                 counted.fetch_add(1, SeqCst);
@@ -29,11 +29,7 @@ pub fn each_runs_main_once_and_results_keep_their_order<B: Backend>(backend: &B)
                 shard
             }
         });
-        let shards: Vec<_> = results
-            .expect("the node starts")
-            .into_iter()
-            .map(|shard| shard.expect("main ends well"))
-            .collect();
+        let shards: Vec<_> = results.into_iter().map(|shard| shard.expect("main ends well")).collect();
         assert_eq!(runs.load(SeqCst), shards.len());
         for (place, shard) in shards.iter().enumerate() {
             assert_eq!((shard.index, shard.count, shard.topology), (place, shards.len(), topology));
@@ -67,7 +63,7 @@ pub fn channels_wake_across_shards<B: Backend>(backend: &B) {
             };
             match (rt.shard().count, rt.shard().index) {
                 (1, _) => {
-                    let task = rt.spawn("answers", answer);
+                    let task = rt.start("answers", answer);
                     serve.await;
                     assert_eq!(task.await, Ok(()));
                 }
@@ -93,7 +89,7 @@ pub fn foreign_threads_wake_a_parked_shard<B: Backend>(backend: &B) {
             }
             let _ = done.send(());
         });
-        let task = rt.spawn("receives", async move {
+        let task = rt.start("receives", async move {
             for number in 0..200 {
                 assert_eq!(receiver.recv().await, Ok(number));
             }
@@ -106,7 +102,7 @@ pub fn foreign_threads_wake_a_parked_shard<B: Backend>(backend: &B) {
 
 /// A main that panics is reported in its place; the others end as they would have.
 pub fn a_panicking_main_is_reported<B: Backend>(backend: &B) {
-    let results = backend.run(&Config::default().cores(2), |rt| async move {
+    let results = run(backend, &Config::default().cores(2), |rt| async move {
         rt.sleep(Duration::from_millis(1)).await;
         if rt.shard().index == 0 {
             panic!("expected panic of main");
@@ -114,7 +110,6 @@ pub fn a_panicking_main_is_reported<B: Backend>(backend: &B) {
         rt.sleep(Duration::from_millis(10)).await;
         rt.shard().index
     });
-    let results = results.expect("the node starts");
     assert_eq!(results[0], Err(TaskError::Panicked("expected panic of main".to_owned())));
     assert!(results[1..].iter().enumerate().all(|(place, result)| *result == Ok(place + 1)));
 }
@@ -149,17 +144,14 @@ pub fn block_on_bridges_synchronous_callers<B: Backend>(backend: &B) {
         let borrowed = vec![number; 3];
         let sum = alone(backend, move |rt| async move {
             yield_now().await;
-            let task = rt.spawn("sums", async move { borrowed.iter().sum::<u32>() });
+            let task = rt.start("sums", async move { borrowed.iter().sum::<u32>() });
             rt.sleep(Duration::from_millis(1)).await;
             task.await.expect("it ends")
         });
         assert_eq!(sum, number * 3);
     }
-    let ended = backend.block_on(|_| async { panic!("expected panic in block_on") });
-    assert_eq!(
-        ended.expect("the node starts"),
-        Err::<(), _>(TaskError::Panicked("expected panic in block_on".to_owned()))
-    );
+    let ended = block_on(backend, |_| async { panic!("expected panic in block_on") });
+    assert_eq!(ended, Err::<(), _>(TaskError::Panicked("expected panic in block_on".to_owned())));
 }
 
 /// Two nodes in one process talk over TCP and disturb each other in nothing.

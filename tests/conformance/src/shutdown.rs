@@ -1,6 +1,6 @@
 //! Stop, drain, and nothing leaked.
 
-use crate::harness::{CORES, Guards, everywhere, in_own_process, loopback, patterned};
+use crate::harness::{CORES, Guards, Spawn, everywhere, in_own_process, loopback, patterned, run};
 use futures_util::{AsyncReadExt, AsyncWriteExt};
 use shroud_runtime::net::{DatagramExt, ListenerExt};
 use shroud_runtime::task::Tree;
@@ -23,17 +23,17 @@ pub fn a_stop_is_seen_and_work_may_finish<B: Backend>(backend: &B) {
         thread::sleep(Duration::from_millis(10));
         stop.cancel();
     });
-    let results = backend.run(&config, |rt| async move {
+    let results = run(backend, &config, |rt| async move {
         assert!(!rt.stopping().is_cancelled());
         assert_eq!(rt.until_stopping(pending::<()>()).await, None);
         assert!(rt.stopping().is_cancelled());
         // Work in progress: its tasks and timers go on.
         let runtime = rt.clone();
-        let work = rt.spawn("work", async move { runtime.sleep(Duration::from_millis(20)).await });
+        let work = rt.start("work", async move { runtime.sleep(Duration::from_millis(20)).await });
         assert_eq!(work.await, Ok(()));
         "finished"
     });
-    assert!(results.expect("the node starts").iter().all(|result| *result == Ok("finished")));
+    assert!(results.iter().all(|result| *result == Ok("finished")));
     stopper.join().expect("the thread ends");
 }
 
@@ -50,15 +50,15 @@ pub fn the_drain_deadline_cancels_main<B: Backend>(backend: &B) {
         stopped
     });
     let held = guards.clone();
-    let results = backend.run(&config, move |rt| {
+    let results = run(backend, &config, move |rt| {
         let (guard, below) = (held.guard(), held.guard());
         async move {
-            rt.spawn("deaf, too", below.forever::<()>()).detach();
+            rt.start("deaf, too", below.forever::<()>()).detach();
             guard.forever::<()>().await;
         }
     });
     let ended = Instant::now();
-    assert!(results.expect("the node starts").iter().all(|result| *result == Err(TaskError::Cancelled)));
+    assert!(results.iter().all(|result| *result == Err(TaskError::Cancelled)));
     assert!(ended >= stopper.join().expect("the thread ends") + drain);
     assert_eq!(guards.live(), 0);
 }
@@ -72,7 +72,7 @@ pub fn tasks_left_by_main_are_ended<B: Backend>(backend: &B) {
         async move {
             for _ in 0..100 {
                 let (runtime, guard) = (rt.clone(), held.guard());
-                rt.spawn("left", async move {
+                rt.start("left", async move {
                     let _guard = guard;
                     loop {
                         runtime.sleep(Duration::from_micros(100)).await;
@@ -91,7 +91,7 @@ pub fn tasks_left_by_main_are_ended<B: Backend>(backend: &B) {
 /// A node that is taken down in the midst of everything leaves no task, no descriptor and no thread of a shard.
 pub fn nothing_is_leaked_when_busy<B: Backend>(backend: &B) {
     in_own_process(&[], || {
-        let run = || {
+        let once = || {
             let guards = Guards::default();
             let held = guards.clone();
             let trees: Vec<Arc<Tree>> = everywhere(backend, move |rt| busy(rt, held.clone()));
@@ -99,11 +99,11 @@ pub fn nothing_is_leaked_when_busy<B: Backend>(backend: &B) {
             assert_eq!(trees.iter().map(|tree| tree.live()).sum::<usize>(), 0, "{}", trees[0].dump());
         };
         // What is made once a process (a shared reactor, a pool of blocking threads) is no leak.
-        run();
+        once();
         settle(shard_threads, &Vec::new());
         let before = descriptors();
         for _ in 0..5 {
-            run();
+            once();
         }
         settle(descriptors, &before);
         settle(shard_threads, &Vec::new());
@@ -151,12 +151,12 @@ async fn busy<R: Runtime>(rt: R, guards: Guards) -> Arc<Tree> {
     let mut listener = rt.listen(loopback(), ListenOptions::default()).await.expect("it listens");
     let address = listener.local_addr().expect("it is bound");
     let (runtime, guard, held) = (rt.clone(), guards.guard(), guards.clone());
-    rt.spawn("accepts", async move {
+    rt.start("accepts", async move {
         let _guard = guard;
         while let Ok((mut stream, _)) = listener.accept().await {
             let guard = held.guard();
             runtime
-                .spawn("echoes", async move {
+                .start("echoes", async move {
                     let _guard = guard;
                     let mut buffer = vec![0; 1000];
                     while let Ok(length) = stream.read(&mut buffer).await
@@ -170,7 +170,7 @@ async fn busy<R: Runtime>(rt: R, guards: Guards) -> Arc<Tree> {
     .detach();
     for number in 0..20_u64 {
         let (runtime, guard) = (rt.clone(), guards.guard());
-        rt.spawn("asks", async move {
+        rt.start("asks", async move {
             let _guard = guard;
             let mut stream = runtime.connect(address, ConnectOptions::default()).await.expect("it connects");
             let question = patterned(number, 0, 3000);
@@ -179,7 +179,7 @@ async fn busy<R: Runtime>(rt: R, guards: Guards) -> Arc<Tree> {
         })
         .detach();
         let (runtime, guard) = (rt.clone(), guards.guard());
-        rt.spawn("sends to itself", async move {
+        rt.start("sends to itself", async move {
             let _guard = guard;
             let socket = runtime.bind(loopback(), DatagramOptions::default()).await.expect("it binds");
             let address = socket.local_addr().expect("it is bound");
@@ -191,7 +191,7 @@ async fn busy<R: Runtime>(rt: R, guards: Guards) -> Arc<Tree> {
         .detach();
         let (runtime, guard, path) = (rt.clone(), guards.guard(), file_path(&directory, number));
         let keep = Arc::clone(&directory);
-        rt.spawn("writes", async move {
+        rt.start("writes", async move {
             let _guard = (guard, keep);
             let file = runtime.open(&path, OpenOptions::creating()).await.expect("it is created");
             let mut buffer = vec![7; 5000];
@@ -204,7 +204,7 @@ async fn busy<R: Runtime>(rt: R, guards: Guards) -> Arc<Tree> {
         })
         .detach();
         let (runtime, guard) = (rt.clone(), guards.guard());
-        rt.spawn("offloads", async move {
+        rt.start("offloads", async move {
             let _guard = guard;
             while runtime.offload(|| thread::sleep(Duration::from_millis(1))).await.is_ok() {
                 runtime.sleep(Duration::from_micros(300)).await;
@@ -214,7 +214,7 @@ async fn busy<R: Runtime>(rt: R, guards: Guards) -> Arc<Tree> {
     }
     // Held by nobody but a task: goes with it.
     let (last, guard) = (Mutex::new(Some(directory)), guards.guard());
-    rt.spawn("holds", async move {
+    rt.start("holds", async move {
         let _held = (last, guard);
         pending::<()>().await;
     })

@@ -1,6 +1,6 @@
 //! TCP: back-pressure, half-close, reset, many connections, cancel safety.
 
-use crate::harness::{Flag, alone, assert_patterned, everywhere, loopback, patterned};
+use crate::harness::{Flag, Spawn, alone, assert_patterned, everywhere, loopback, patterned};
 use futures_lite::future::{poll_once, yield_now};
 use futures_util::{AsyncReadExt, AsyncWriteExt};
 use shroud_runtime::flow::{join, join_all, map_unordered, try_join_all};
@@ -41,7 +41,7 @@ pub fn a_slow_reader_blocks_the_writer_and_nothing_is_lost<B: Backend>(backend: 
         let written = Arc::new(AtomicUsize::new(0));
         let (count, done) = (Arc::clone(&written), Flag::default());
         let finished = done.clone();
-        let writer = rt.spawn("writer", async move {
+        let writer = rt.start("writer", async move {
             let mut position = 0;
             while position < TOTAL {
                 // Odd sizes, so that chunks and pages never line up.
@@ -92,13 +92,13 @@ pub fn both_directions_at_once_from_two_tasks<B: Backend>(backend: &B) {
         let mut tasks = Vec::new();
         for (stream, sends, expects) in [(client, 1, 2), (server, 2, 1)] {
             let (mut reader, mut writer) = stream.split();
-            tasks.push(rt.spawn("writes", async move {
+            tasks.push(rt.start("writes", async move {
                 for start in (0..TOTAL).step_by(1 << 16) {
                     writer.write_all(&patterned(sends, start, 1 << 16)).await.expect("it writes");
                 }
                 writer.close().await.expect("it closes");
             }));
-            tasks.push(rt.spawn("reads", async move {
+            tasks.push(rt.start("reads", async move {
                 let (mut position, mut buffer) = (0, vec![0; 10_000]);
                 loop {
                     let length = reader.read(&mut buffer).await.expect("it reads");
@@ -148,7 +148,7 @@ pub fn a_reset_is_seen<B: Backend>(backend: &B) {
     everywhere(backend, |rt| async move {
         for waiting in [true, false] {
             let (client, mut server) = connected(&rt).await;
-            let reader = rt.spawn("reader", async move {
+            let reader = rt.start("reader", async move {
                 let result = server.read(&mut [0; 100]).await;
                 (server, result)
             });
@@ -170,11 +170,11 @@ pub fn a_thousand_connections_at_once<B: Backend>(backend: &B) {
     alone(backend, |rt| async move {
         let (mut listener, address) = listening(&rt).await;
         let (runtime, open) = (rt.clone(), Arc::new(AtomicUsize::new(0)));
-        let server = rt.spawn("server", async move {
+        let server = rt.start("server", async move {
             let mut tasks = Vec::new();
             for _ in 0..CONNECTIONS {
                 let (mut stream, _) = listener.accept().await.expect("it accepts");
-                tasks.push(runtime.spawn("echo", async move {
+                tasks.push(runtime.start("echo", async move {
                     let mut bytes = [0; 100];
                     loop {
                         let length = stream.read(&mut bytes).await.expect("it reads");
@@ -193,7 +193,7 @@ pub fn a_thousand_connections_at_once<B: Backend>(backend: &B) {
         let clients: Vec<_> = (0..CONNECTIONS)
             .map(|number| {
                 let (runtime, open) = (rt.clone(), Arc::clone(&open));
-                rt.spawn("client", async move {
+                rt.start("client", async move {
                     let stream = runtime.connect(address, ConnectOptions::default()).await;
                     let mut stream = stream.expect("it connects");
                     open.fetch_add(1, SeqCst);
@@ -222,7 +222,7 @@ pub fn vectored_writes_are_one_call<B: Backend>(backend: &B) {
         assert_eq!(client.write_vectored(&parts).await.expect("it writes"), 13);
         let big: Vec<Vec<u8>> = (0..64).map(|part| patterned(3, part * 40_000, 40_000)).collect();
         let expected = big.concat();
-        let writer = rt.spawn("writer", async move {
+        let writer = rt.start("writer", async move {
             let mut slices: Vec<_> = big.iter().map(|part| IoSlice::new(part)).collect();
             let mut rest = &mut slices[..];
             while !rest.is_empty() {
@@ -292,7 +292,7 @@ pub fn dropped_connects_leave_nothing<B: Backend>(backend: &B) {
         }
         let (runtime, done) = (rt.clone(), Flag::default());
         let finished = done.clone();
-        let server = rt.spawn("server", async move {
+        let server = rt.start("server", async move {
             loop {
                 let (mut stream, _) = listener.accept().await.expect("it accepts");
                 let bytes = read_all(&mut stream).await.unwrap_or_default();
@@ -337,7 +337,7 @@ pub fn shards_share_an_address<B: Backend>(backend: &B) {
             let accepted = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
             for (mut listener, count) in [first, second].into_iter().zip(accepted.clone()) {
                 let served = Arc::clone(&served);
-                tasks.push(rt.spawn("accepts", async move {
+                tasks.push(rt.start("accepts", async move {
                     loop {
                         let (mut stream, _) = listener.accept().await.expect("it accepts");
                         stream.write_all(b"!").await.expect("it writes");
@@ -378,7 +378,7 @@ pub fn a_dropped_accept_loses_no_connection<B: Backend>(backend: &B) {
     everywhere(backend, |rt| async move {
         let (mut listener, address) = listening(&rt).await;
         let runtime = rt.clone();
-        let server = rt.spawn("server", async move {
+        let server = rt.start("server", async move {
             let mut served = 0;
             while served < CONNECTIONS {
                 // Waits for a little time that varies, then gives up.
@@ -412,7 +412,7 @@ pub fn dropping_a_stream_delivers_what_was_written<B: Backend>(backend: &B) {
     everywhere(backend, |rt| async move {
         for size in [1, 1000, 300_000] {
             let (mut client, mut server) = connected(&rt).await;
-            let writer = rt.spawn("writer", async move {
+            let writer = rt.start("writer", async move {
                 client.write_all(&patterned(9, 0, size)).await.expect("it writes");
                 drop(client);
             });

@@ -1,6 +1,6 @@
 //! Channels, locks and notification across tasks and shards.
 
-use crate::harness::everywhere;
+use crate::harness::{Spawn, everywhere};
 use futures_lite::future::yield_now;
 use shroud_runtime::sync::broadcast::{self, RecvError};
 use shroud_runtime::sync::{Mutex, Notify, Semaphore, channel, watch};
@@ -14,7 +14,7 @@ pub fn notifications_wake_across_tasks<B: Backend>(backend: &B) {
     everywhere(backend, |rt| async move {
         let pair = Arc::new((Notify::new(), Notify::new()));
         let other = Arc::clone(&pair);
-        let task = rt.spawn("other", async move {
+        let task = rt.start("other", async move {
             for _ in 0..1000 {
                 other.0.notified().await;
                 other.1.notify_one();
@@ -29,7 +29,7 @@ pub fn notifications_wake_across_tasks<B: Backend>(backend: &B) {
         let tasks: Vec<_> = (0..50)
             .map(|_| {
                 let (pair, ready) = (Arc::clone(&pair), Arc::clone(&ready));
-                rt.spawn("waits", async move {
+                rt.start("waits", async move {
                     let notified = pair.0.notified();
                     ready.fetch_add(1, SeqCst);
                     notified.await;
@@ -59,7 +59,7 @@ pub fn broadcast_reaches_every_task<B: Backend>(backend: &B) {
             let tasks: Vec<_> = (0..4)
                 .map(|_| {
                     let mut receiver = first.clone();
-                    rt.spawn("receives", async move {
+                    rt.start("receives", async move {
                         let mut next = 0;
                         loop {
                             match receiver.recv().await {
@@ -102,7 +102,7 @@ pub fn watch_shows_the_latest<B: Backend>(backend: &B) {
         let tasks: Vec<_> = (0..10)
             .map(|_| {
                 let mut receiver = receiver.clone();
-                rt.spawn("watches", async move {
+                rt.start("watches", async move {
                     let mut last = receiver.get();
                     while receiver.changed().await.is_ok() {
                         let value = receiver.get();
@@ -137,7 +137,7 @@ pub fn locks_exclude_across_tasks<B: Backend>(backend: &B) {
             .map(|_| {
                 let (count, permits, inside, sender) =
                     (Arc::clone(&count), Arc::clone(&permits), Arc::clone(&inside), sender.clone());
-                rt.spawn("contends", async move {
+                rt.start("contends", async move {
                     for _ in 0..50 {
                         let mut held = count.lock().await;
                         let seen = *held;

@@ -1,10 +1,17 @@
 //! Tasks: spawn, cancel, detach, the tree, panics, statistics.
 
-use crate::harness::{Flag, Guards, alone, everywhere, until};
+use crate::harness::{Flag, Guards, Spawn, alone, everywhere, loopback, until};
 use futures_lite::future::yield_now;
+use futures_util::{AsyncReadExt, AsyncWriteExt};
+use shroud_runtime::flow::join;
+use shroud_runtime::net::{DatagramExt, ListenerExt};
 use shroud_runtime::sync::{channel, oneshot};
-use shroud_runtime::{Backend, Class, Runtime, RuntimeExt, Task, TaskError, Topology};
+use shroud_runtime::{
+    Backend, Class, ConnectOptions, Datagram, DatagramOptions, ListenOptions, Listener, Runtime, RuntimeExt,
+    Task, TaskError, Topology,
+};
 use std::future::pending;
+use std::io::IoSlice;
 use std::sync::mpsc;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -19,13 +26,13 @@ pub fn ten_thousand_spawned_cancelled_and_joined<B: Backend>(backend: &B) {
         for number in 0..TASKS {
             let guard = guards.guard();
             match number % 3 {
-                0 => to_join.push(rt.spawn("ends", async move {
+                0 => to_join.push(rt.start("ends", async move {
                     yield_now().await;
                     drop(guard);
                     number
                 })),
-                1 => to_cancel.push(rt.spawn("is cancelled", guard.forever::<()>())),
-                _ => drop(rt.spawn("loses its handle", guard.forever::<()>())),
+                1 => to_cancel.push(rt.start("is cancelled", guard.forever::<()>())),
+                _ => drop(rt.start("loses its handle", guard.forever::<()>())),
             }
             if number % 1000 == 0 {
                 yield_now().await;
@@ -53,7 +60,7 @@ pub fn dropping_a_handle_cancels<B: Backend>(backend: &B) {
     everywhere(backend, |rt| async move {
         let (sender, receiver) = oneshot::channel::<()>();
         let (started, starting) = oneshot::channel();
-        let task = rt.spawn("held", async move {
+        let task = rt.start("held", async move {
             let _ = started.send(());
             pending::<()>().await;
             drop(sender);
@@ -69,7 +76,7 @@ pub fn a_detached_task_runs_on<B: Backend>(backend: &B) {
     everywhere(backend, |rt| async move {
         let (sender, receiver) = oneshot::channel();
         let runtime = rt.clone();
-        rt.spawn("detached", async move {
+        rt.start("detached", async move {
             runtime.sleep(Duration::from_millis(5)).await;
             let _ = sender.send(7);
         })
@@ -83,12 +90,12 @@ pub fn children_end_with_their_parent<B: Backend>(backend: &B) {
     everywhere(backend, |rt| async move {
         let guards = Guards::default();
         let (inner, held) = (rt.clone(), guards.clone());
-        let parent = rt.spawn("parent", async move {
+        let parent = rt.start("parent", async move {
             for _ in 0..10 {
                 let (innermost, guard, below) = (inner.clone(), held.guard(), held.guard());
                 inner
-                    .spawn("child", async move {
-                        innermost.spawn("grandchild", below.forever::<()>()).detach();
+                    .start("child", async move {
+                        innermost.start("grandchild", below.forever::<()>()).detach();
                         guard.forever::<()>().await;
                     })
                     .detach();
@@ -107,7 +114,7 @@ pub fn a_deep_tree_ends_from_its_root<B: Backend>(backend: &B) {
     const DEPTH: usize = 200;
 
     fn nest<R: Runtime>(rt: R, guards: Guards, left: usize, ready: channel::Sender<()>) -> Task<()> {
-        rt.clone().spawn("link", async move {
+        rt.clone().start("link", async move {
             let _guard = guards.guard();
             let below = match left {
                 0 => {
@@ -147,7 +154,7 @@ pub fn a_body_is_dropped_where_it_was_polled<B: Backend>(backend: &B) {
         for give_up in [true, false] {
             let (sender, dropped_on) = channel::bounded(1);
             let (started, starting) = oneshot::channel();
-            let task = rt.spawn("moved about", async move {
+            let task = rt.start("moved about", async move {
                 let _tells = TellsThread(sender);
                 let _ = started.send(thread::current().id());
                 pending::<()>().await;
@@ -189,7 +196,7 @@ pub fn a_body_is_dropped_before_its_handle_is_ready<B: Backend>(backend: &B) {
         for cancel in [false, true] {
             let (sender, notes) = mpsc::channel();
             let (started, starting) = oneshot::channel();
-            let task = rt.spawn("notes", async move {
+            let task = rt.start("notes", async move {
                 let _first = Notes(1, sender.clone());
                 let _second = Notes(2, sender);
                 let _ = started.send(());
@@ -209,7 +216,7 @@ pub fn a_body_is_dropped_before_its_handle_is_ready<B: Backend>(backend: &B) {
 /// A panic ends one task, is told to whoever awaits it, and leaves the others alone.
 pub fn a_panic_is_reported_and_contained<B: Backend>(backend: &B) {
     everywhere(backend, |rt| async move {
-        let bystander = rt.spawn("bystander", async {
+        let bystander = rt.start("bystander", async {
             for _ in 0..100 {
                 yield_now().await;
             }
@@ -218,8 +225,8 @@ pub fn a_panic_is_reported_and_contained<B: Backend>(backend: &B) {
         let guards = Guards::default();
         for number in 0..10 {
             let (inner, guard) = (rt.clone(), guards.guard());
-            let task = rt.spawn("panics", async move {
-                inner.spawn("its child", guard.forever::<()>()).detach();
+            let task = rt.start("panics", async move {
+                inner.start("its child", guard.forever::<()>()).detach();
                 yield_now().await;
                 panic!("expected panic number {number}");
             });
@@ -229,7 +236,7 @@ pub fn a_panic_is_reported_and_contained<B: Backend>(backend: &B) {
             );
             assert_eq!(guards.live(), 0);
         }
-        let task = rt.spawn("panics", async { std::panic::panic_any(5_u8) });
+        let task = rt.start("panics", async { std::panic::panic_any(5_u8) });
         assert!(matches!(task.await, Err::<(), _>(TaskError::Panicked(_))));
         assert_eq!(bystander.await, Ok("well"));
         let kinds = rt.tree().kinds();
@@ -248,7 +255,7 @@ pub fn a_panicking_destructor_is_reported<B: Backend>(backend: &B) {
 
     everywhere(backend, |rt| async move {
         let (started, starting) = oneshot::channel();
-        let task = rt.spawn("destructor", async move {
+        let task = rt.start("destructor", async move {
             let _panics = Panics;
             let _ = started.send(());
             pending::<()>().await;
@@ -258,14 +265,14 @@ pub fn a_panicking_destructor_is_reported<B: Backend>(backend: &B) {
             task.cancel().await,
             Err(TaskError::Panicked("expected panic of a destructor".to_owned()))
         );
-        assert_eq!(rt.spawn("after", async { 1 }).await, Ok(1));
+        assert_eq!(rt.start("after", async { 1 }).await, Ok(1));
     });
 }
 
 /// A cancellation that comes too late changes nothing.
 pub fn cancelling_a_finished_task_gives_its_result<B: Backend>(backend: &B) {
     everywhere(backend, |rt| async move {
-        let task = rt.spawn("quick", async { 3 });
+        let task = rt.start("quick", async { 3 });
         until(|| task.is_finished()).await;
         assert_eq!(task.cancel().await, Ok(3));
     });
@@ -278,7 +285,7 @@ pub fn cancelling_before_the_first_poll_drops_the_body<B: Backend>(backend: &B) 
         let (flag, guard) = (Flag::default(), guards.guard());
         let polled = flag.clone();
         // One thread, and no await in between: the body cannot have been polled.
-        let task = rt.spawn("never polled", async move {
+        let task = rt.start("never polled", async move {
             polled.raise();
             drop(guard);
         });
@@ -294,7 +301,7 @@ pub fn names_classes_and_parents_are_seen<B: Backend>(backend: &B) {
         let inner = rt.clone();
         let (started, starting) = oneshot::channel();
         let parent = rt.spawn_in(Class::Network, "a connection", async move {
-            let request = inner.spawn("a request", pending::<()>());
+            let request = inner.start("a request", pending::<()>());
             let job = inner.spawn_in(Class::Crypto, "a signature", pending::<()>());
             let _ = started.send((request.id(), job.id()));
             let _ = request.await;
@@ -351,7 +358,7 @@ pub fn foreign_threads_may_spawn<B: Backend>(backend: &B) {
         let runtime = rt.clone();
         let thread = thread::spawn(move || {
             let tasks: Vec<_> = (0..100)
-                .map(|number| runtime.spawn("injected", async move { (number, thread::current().id()) }))
+                .map(|number| runtime.start("injected", async move { (number, thread::current().id()) }))
                 .collect();
             (thread::current().id(), tasks)
         });
@@ -374,7 +381,7 @@ pub fn busy_tasks_starve_nobody<B: Backend>(backend: &B) {
         let spinners: Vec<_> = (0..4)
             .map(|_| {
                 let stop = stop.clone();
-                rt.spawn("spins", async move {
+                rt.start("spins", async move {
                     let mut turns = 0_u64;
                     while !stop.is_raised() {
                         turns += 1;
@@ -385,16 +392,51 @@ pub fn busy_tasks_starve_nobody<B: Backend>(backend: &B) {
             })
             .collect();
         let runtime = rt.clone();
-        let timer = rt.spawn("timer", async move {
+        let timer = rt.start("timer", async move {
             for _ in 0..5 {
                 runtime.sleep(Duration::from_millis(2)).await;
             }
         });
         assert_eq!(timer.await, Ok(()));
-        assert_eq!(rt.spawn("other", async { 1 }).await, Ok(1));
+        assert_eq!(rt.start("other", async { 1 }).await, Ok(1));
         stop.raise();
         for spinner in spinners {
             assert!(spinner.await.expect("it ends") > 0);
+        }
+    });
+}
+
+/// A task whose I/O is always ready, a flooded socket's say, lets others run, and notices its cancellation.
+pub fn a_task_whose_io_is_always_ready_starves_nobody<B: Backend>(backend: &B) {
+    alone(backend, |rt| async move {
+        let socket = rt.bind(loopback(), DatagramOptions::default()).await.expect("it binds");
+        let address = socket.local_addr().expect("it is bound");
+        let datagrams = rt.start("datagrams", async move {
+            let mut buffer = [0; 2000];
+            loop {
+                socket.send_to(b"to itself", address).await.expect("it sends");
+                socket.recv(&mut buffer).await.expect("it receives");
+            }
+        });
+        let mut listener = rt.listen(loopback(), ListenOptions::default()).await.expect("it listens");
+        let address = listener.local_addr().expect("it is bound");
+        let (accepted, connected) =
+            join(listener.accept(), rt.connect(address, ConnectOptions::default())).await;
+        let (mut near, mut far) = (connected.expect("it connects"), accepted.expect("it accepts").0);
+        let bytes = rt.start("bytes", async move {
+            let mut buffer = [0; 100];
+            loop {
+                near.write_all(b"there").await.expect("it writes");
+                far.read_exact(&mut buffer[..5]).await.expect("it reads");
+                far.write_vectored(&[IoSlice::new(b"and "), IoSlice::new(b"back")]).await.expect("it writes");
+                near.read_exact(&mut buffer[..8]).await.expect("it reads");
+            }
+        });
+        for _ in 0..3 {
+            rt.sleep(Duration::from_millis(2)).await;
+        }
+        for task in [datagrams, bytes] {
+            assert_eq!(task.cancel().await, Err::<(), _>(TaskError::Cancelled));
         }
     });
 }

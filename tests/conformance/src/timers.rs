@@ -1,6 +1,6 @@
 //! Timers: order, never early, re-arming, timeout, interval.
 
-use crate::harness::{Flag, Guards, alone, everywhere};
+use crate::harness::{Flag, Guards, Spawn, alone, everywhere};
 use futures_lite::future::{poll_once, yield_now};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -64,7 +64,7 @@ pub fn ten_thousand_sleepers_wake<B: Backend>(backend: &B) {
         let tasks: Vec<_> = (0..5_000_u32)
             .map(|number| {
                 let runtime = rt.clone();
-                rt.spawn("sleeper", async move {
+                rt.start("sleeper", async move {
                     let deadline = runtime.now() + MILLI * (number % 100);
                     runtime.sleep_until(deadline).await;
                     assert!(runtime.now() >= deadline);
@@ -85,7 +85,7 @@ pub fn alarms_are_re_armed_under_load<B: Backend>(backend: &B) {
     everywhere(backend, |rt| async move {
         let stop = Flag::default();
         let stopped = stop.clone();
-        let load = rt.spawn("load", async move {
+        let load = rt.start("load", async move {
             while !stopped.is_raised() {
                 yield_now().await;
             }
@@ -93,7 +93,7 @@ pub fn alarms_are_re_armed_under_load<B: Backend>(backend: &B) {
         let tasks: Vec<_> = (0..200_u32)
             .map(|number| {
                 let runtime = rt.clone();
-                rt.spawn("alarm", async move {
+                rt.start("alarm", async move {
                     let mut alarm = runtime.alarm();
                     for round in 0..10_u32 {
                         let now = runtime.now();
@@ -187,7 +187,7 @@ pub fn an_alarm_follows_its_task<B: Backend>(backend: &B) {
         alarm.set(Some(deadline));
         assert!(!has_fired(&mut alarm).await || rt.now() >= deadline);
         alarm.set(Some(deadline));
-        let moved = rt.spawn("next owner", async move { fired(&mut alarm).await });
+        let moved = rt.start("next owner", async move { fired(&mut alarm).await });
         assert_eq!(moved.await, Ok(()));
         assert!(rt.now() >= deadline);
     });

@@ -8,14 +8,17 @@
 //! - a task is a child of the task that spawned it; outside of any, of the shard's root;
 //! - dropping its handle cancels it, unless it was detached;
 //! - when a task's body ends, its children are cancelled; its handle is ready when all of them have ended;
-//! - a panic ends one task and is reported to whoever awaits it.
+//! - a panic ends one task and is reported to whoever awaits it;
+//! - a task whose I/O is always ready yields all the same ([`poll_budget`]).
 
+mod budget;
 mod handle;
 mod node;
 mod stats;
 mod supervised;
 mod tree;
 
+pub use budget::poll_budget;
 pub use handle::{Task, TaskError};
 pub use stats::{Class, KindStats, TaskInfo};
 pub use tree::Tree;

@@ -1,5 +1,6 @@
 //! The future that an executor polls for a task.
 
+use super::budget;
 use super::handle::{Cell, TaskError};
 use super::node::{AsNode, swap_current};
 use super::stats::Ending;
@@ -95,9 +96,11 @@ where
             return Poll::Ready(());
         }
         let before = swap_current(Some(Arc::clone(this.cell) as Arc<dyn AsNode>));
+        let budget = budget::begin();
         let started = this.io.now();
         let polled = catch_unwind(AssertUnwindSafe(|| body.poll(cx)));
         node.work.polled(this.io.now().saturating_duration_since(started));
+        budget::end(budget);
         swap_current(before);
         let result = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
