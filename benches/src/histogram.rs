@@ -135,7 +135,8 @@ mod tests {
         let mut latencies = Latencies::default();
         latencies.record(Duration::from_micros(5));
         let line = latencies.log_line("tokio read, 50%", Duration::from_secs(1), Duration::from_secs(2));
-        let entries: Vec<_> = IntervalLogIterator::new(line.as_bytes()).collect();
+        let log = format!("{line}\n");
+        let entries: Vec<_> = IntervalLogIterator::new(log.as_bytes()).collect();
         assert!(
             entries.iter().any(|entry| matches!(entry, Ok(LogEntry::Interval(interval))
             if interval.tag().is_some_and(|tag| tag.as_str() == "tokio_read__50%"))),

@@ -6,8 +6,12 @@
 #![forbid(unsafe_code)]
 
 pub mod affinity;
+pub mod compare;
+pub mod floors;
 pub mod histogram;
 pub mod load;
 pub mod proc;
+pub mod report;
 pub mod rng;
 pub mod stats;
+pub mod workload;

@@ -15,3 +15,4 @@ pub use client::{Client, LoadError, Outcome};
 pub use expect::Expected;
 pub use rpc::{Rpc, RpcFailure};
 pub use work::{Lane, Work};
+pub(crate) use work::{get, post};

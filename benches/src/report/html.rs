@@ -1,0 +1,1 @@
+impl super::Report { pub(crate) fn html(&self)->String{String::new()} }

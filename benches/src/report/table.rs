@@ -1,0 +1,232 @@
+//! The report on a terminal: at most 120 columns.
+
+use super::summary::TABLE_PERCENT;
+use super::{BackendSummary, Cell, Report};
+use crate::histogram::Percentiles;
+use crate::stats::Verdict;
+use crate::workload::Kind;
+use std::fmt::Write as _;
+
+/// Terminal styles; empty without colour.
+struct Style {
+    bold: &'static str,
+    dim: &'static str,
+    good: &'static str,
+    bad: &'static str,
+    end: &'static str,
+}
+
+const COLOUR: Style =
+    Style { bold: "\x1b[1m", dim: "\x1b[2m", good: "\x1b[32m", bad: "\x1b[31m", end: "\x1b[0m" };
+const PLAIN: Style = Style { bold: "", dim: "", good: "", bad: "", end: "" };
+
+impl Report {
+    /// The report as text, at most 120 columns wide.
+    #[must_use]
+    pub fn table(&self, colour: bool) -> String {
+        let style = if colour { &COLOUR } else { &PLAIN };
+        let mut out = String::new();
+        for kind in Kind::ALL {
+            workload(&mut out, self, kind, style);
+        }
+        backends(&mut out, self, style);
+        floors(&mut out, self, style);
+        closing(&mut out, self, style);
+        out
+    }
+}
+
+fn workload(out: &mut String, report: &Report, kind: Kind, style: &Style) {
+    let rows: Vec<(&BackendSummary, &Cell)> =
+        report.summary.backends.iter().filter_map(|b| Some((b, b.cell(kind)?))).collect();
+    if rows.is_empty() {
+        return;
+    }
+    let open = rows.iter().all(|(_, cell)| cell.open.is_some());
+    let load = if open { format!("open loop, {TABLE_PERCENT}% load") } else { "closed loop".to_owned() };
+    let noise = report.summary.noise(kind);
+    let noise = noise.map_or(String::new(), |noise| format!("  (noise floor x{:.3})", noise.factor));
+    let title = format!("{}{noise}", kind.name());
+    let Style { bold, dim, end, .. } = style;
+    let _ = writeln!(out, "{bold}{title:<77}{end}{dim}latency in ms, {load}{end}");
+    let _ = writeln!(
+        out,
+        "{dim}  {:<15}{:>9}  {:>8}  {:<16}{:>5}  {:<14}{:>7}{:>8}{:>8}{:>9}{:>8}{:>8}{end}",
+        "backend", "ops/s", "CPU us", "95% interval", "user", "x of base", "p50", "p99", "p99.9", "max", "switch", "batch"
+    );
+    for (backend, cell) in rows {
+        let latency = cell.open.as_ref().unwrap_or(&cell.closed);
+        let _ = writeln!(out, "  {}", row(&backend.backend, cell, latency, style));
+    }
+    out.push('\n');
+}
+
+fn row(backend: &str, cell: &Cell, latency: &Percentiles, style: &Style) -> String {
+    let interval = format!("{:.1} - {:.1}", cell.cpu_us.low, cell.cpu_us.high);
+    let (colour, ratio) = match (&cell.ratio, cell.verdict) {
+        (None, _) => ("", "base".to_owned()),
+        (Some(ratio), verdict) => {
+            let (colour, word) = match verdict {
+                Some(Verdict::Less) => (style.good, " less"),
+                Some(Verdict::More) => (style.bad, " more"),
+                Some(Verdict::Same) => ("", " same"),
+                None => ("", ""),
+            };
+            (colour, format!("{:.3}{word}", ratio.interval.median))
+        }
+    };
+    let batch = cell.batch.map_or("-".to_owned(), |batch| format!("{batch:.0}"));
+    format!(
+        "{backend:<15}{:>9}  {:>8.1}  {interval:<16}{:>4.0}%  {colour}{ratio:<14}{}{:>7}{:>8}{:>8}{:>9}{:>8.2}{batch:>8}",
+        thousands(cell.throughput.median),
+        cell.cpu_us.median,
+        cell.user_share * 100.0,
+        if colour.is_empty() { "" } else { style.end },
+        millis(latency.p50_us),
+        millis(latency.p99_us),
+        millis(latency.p999_us),
+        millis(latency.max_us),
+        cell.switches,
+    )
+}
+
+fn backends(out: &mut String, report: &Report, style: &Style) {
+    let Style { bold, dim, end, .. } = style;
+    let all_cores = report.summary.backends.iter().any(|backend| backend.all_cores.is_some());
+    let _ = writeln!(out, "{bold}the node{end}");
+    let _ = writeln!(
+        out,
+        "{dim}  {:<15}{:>17}{:>10}{:>8}{:>9}   {:>25}   {:<14}{}{end}",
+        "backend",
+        "PSS MiB, start-end",
+        "peak RSS",
+        "threads",
+        "start ms",
+        "task delay us p99/p99.9/max",
+        "state",
+        if all_cores { "transfers/s, all cores" } else { "" }
+    );
+    for backend in &report.summary.backends {
+        let delay = backend.delay_us.map_or("-".to_owned(), |[p99, p999, max]| format!("{p99:.0} / {p999:.0} / {max:.0}"));
+        let commitment = backend.commitment.as_deref().map_or("differs", |text| text.get(..12).unwrap_or(text));
+        let cores = match (backend.all_cores, backend.all_cores_cpu_us) {
+            (Some(rate), Some(cpu)) => format!("{} at {cpu:.1} us", thousands(rate)),
+            _ => String::new(),
+        };
+        let _ = writeln!(
+            out,
+            "  {:<15}{:>18}{:>10}{:>8.0}{:>9.0}   {delay:>27}   {commitment:<14}{cores}",
+            backend.backend,
+            format!("{} - {}", mebibytes(backend.pss_start), mebibytes(backend.pss_end)),
+            mebibytes(backend.peak_rss as f64),
+            backend.threads,
+            backend.start_ms,
+        );
+    }
+    for skipped in &report.skipped {
+        let _ = writeln!(out, "  {:<15}{dim}skipped: {}{end}", skipped.backend, skipped.reason);
+    }
+    out.push('\n');
+}
+
+fn floors(out: &mut String, report: &Report, style: &Style) {
+    let Style { bold, dim, end, .. } = style;
+    let _ = writeln!(out, "{bold}floors{end}");
+    for floor in &report.floors {
+        let _ = writeln!(out, "  {:<28}{:>9.1} us   {dim}{}{end}", floor.name, floor.micros, clip(&floor.note, 76));
+    }
+    out.push('\n');
+}
+
+fn closing(out: &mut String, report: &Report, style: &Style) {
+    let metadata = &report.metadata;
+    let machine = metadata.machine.as_ref();
+    let _ = writeln!(
+        out,
+        "{} round{}, {:.0} s, seed {}; {} x {}, load {:.2} before and {:.2} after, steal {:.1}%; {}",
+        metadata.rounds,
+        if metadata.rounds == 1 { "" } else { "s" },
+        metadata.seconds,
+        metadata.seed,
+        machine.map_or(0, |machine| machine.cores),
+        machine.map_or("unknown processor", |machine| clip(&machine.cpu, 40)),
+        metadata.before.load,
+        metadata.after.load,
+        metadata.steal * 100.0,
+        match (metadata.server_cpus.as_slice(), metadata.client_cpus.as_slice()) {
+            ([server], [client]) => format!("server on cpu {server}, client on cpu {client}"),
+            _ => "server and client share the processors".to_owned(),
+        }
+    );
+    for note in &report.notes {
+        let _ = writeln!(out, "note: {note}");
+    }
+    for failure in &report.failures {
+        let _ = writeln!(out, "{}failed: {failure}{}", style.bad, style.end);
+    }
+    if report.failures.is_empty() {
+        let runs = report.slots.len() + report.all_cores.len();
+        let _ = writeln!(
+            out,
+            "{}{runs} runs, every answer checked, equal state commitments{}",
+            style.good, style.end
+        );
+    }
+}
+
+/// Milliseconds with three significant digits.
+pub(crate) fn millis(micros: f64) -> String {
+    let millis = micros / 1e3;
+    match millis {
+        _ if millis >= 100.0 => format!("{millis:.0}"),
+        _ if millis >= 10.0 => format!("{millis:.1}"),
+        _ if millis >= 1.0 => format!("{millis:.2}"),
+        _ => format!("{millis:.3}"),
+    }
+}
+
+/// A whole number with separators.
+pub(crate) fn thousands(value: f64) -> String {
+    let digits = format!("{:.0}", value.max(0.0));
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+pub(crate) fn mebibytes(bytes: f64) -> String {
+    format!("{:.1}", bytes / f64::from(1 << 20))
+}
+
+fn clip(text: &str, limit: usize) -> &str {
+    text.char_indices().nth(limit).map_or(text, |(end, _)| &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::sample;
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(thousands(1_234_567.4), "1,234,567");
+        assert_eq!(thousands(12.0), "12");
+        assert_eq!((millis(12.34), millis(1_234.5), millis(123_456.0)), ("0.012".into(), "1.23".into(), "123".into()));
+    }
+
+    #[test]
+    fn the_table_fits_120_columns_and_names_everything() {
+        let table = sample().table(false);
+        for line in table.lines() {
+            assert!(line.chars().count() <= 120, "{} columns: {line}", line.chars().count());
+        }
+        for word in ["native transfer", "tokio+async-io", "skipped: no io_uring", "noise floor", "base", "fdatasync"] {
+            assert!(table.contains(word), "{word} is missing:\n{table}");
+        }
+        assert!(sample().table(true).contains("\x1b[1m"));
+    }
+}
