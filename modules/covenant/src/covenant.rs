@@ -231,7 +231,8 @@ impl<R: Runtime> Covenant<R> {
         // What moves is forgotten with the overlay.
         let mut postings = Vec::new();
         let answer = |request| Ok(host::answer(&mut overlay, contract, request, &mut postings)?);
-        drive(execution, pace, || self.runtime.now(), answer).await
+        // Boxed: an execution holds some kilobytes, which every future around it would hold again.
+        Box::pin(drive(execution, pace, || self.runtime.now(), answer)).await
     }
 
     /// The module of this hash, from the cache or compiled from `code`.

@@ -35,7 +35,7 @@ pub(crate) struct Chain {
 
 impl Chain {
     pub(crate) fn new() -> Self {
-        let sender = Address::from_ed25519(&SigningKey::from_seed(&SEED).verifying_key());
+        let sender = Address::from_ed25519(SigningKey::from_seed(&SEED).verifying_key());
         let file = format!(
             r#"{{
                 "chain_id": 7777, "timestamp": 1700000000, "gas_price": "1", "block_gas_limit": 30000000,
@@ -58,7 +58,7 @@ impl Chain {
     }
 
     pub(crate) fn sender(&self) -> Address {
-        Address::from_ed25519(&SigningKey::from_seed(&SEED).verifying_key())
+        Address::from_ed25519(SigningKey::from_seed(&SEED).verifying_key())
     }
 
     pub(crate) fn state(&self) -> StateTree {
