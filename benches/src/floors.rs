@@ -5,7 +5,9 @@ use crate::rng::Rng;
 use crate::stats::median;
 use crate::workload::Kind;
 use shroud_crypto::{Address, Hash, ed25519, secp256k1};
-use shroud_vm::{CallContext, CompiledModule, Engine, Entry, Execution, HostRequest, HostResponse, Step, Value};
+use shroud_vm::{
+    CallContext, CompiledModule, Engine, Entry, Execution, HostRequest, HostResponse, Step, Value,
+};
 use std::fs::File;
 use std::hint::black_box;
 use std::io::{self, Read, Write};
@@ -95,7 +97,9 @@ fn loopback(time: Duration) -> Result<Floor, FloorError> {
     Ok(Floor {
         name: name.into(),
         micros: both.map_err(failed)? / 2.0,
-        note: format!("read and write {MESSAGE} bytes over TCP, half of a round trip within one thread: no waiting, no wake-ups"),
+        note: format!(
+            "read and write {MESSAGE} bytes over TCP, half of a round trip within one thread: no waiting, no wake-ups"
+        ),
         of: Kind::ALL.to_vec(),
     })
 }
@@ -144,9 +148,11 @@ fn recover(time: Duration, rng: &mut Rng) -> Result<Floor, FloorError> {
     let key = secp256k1::SigningKey::from_secret(&rng.bytes32()).map_err(failed)?;
     let digest = Hash(rng.bytes32());
     let signature = key.sign_recoverable(&digest).map_err(failed)?;
-    let micros = timed(time, || secp256k1::recover(black_box(&digest), &signature).map(|key| {
+    let micros = timed(time, || {
+        secp256k1::recover(black_box(&digest), &signature).map(|key| {
             black_box(key);
-        }));
+        })
+    });
     let note = "find who signed an Ethereum transaction".into();
     Ok(Floor { name: name.into(), micros: micros.map_err(failed)?, note, of: vec![Kind::Ethereum] })
 }
@@ -210,7 +216,10 @@ fn sync(directory: &Path, time: Duration) -> Result<Floor, FloorError> {
     Ok(Floor {
         name: name.into(),
         micros,
-        note: format!("write {} KiB into a preallocated file and sync it: once for a whole batch", RECORD >> 10),
+        note: format!(
+            "write {} KiB into a preallocated file and sync it: once for a whole batch",
+            RECORD >> 10
+        ),
         of: Vec::new(),
     })
 }

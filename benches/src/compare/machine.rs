@@ -12,7 +12,9 @@ pub(crate) fn metadata(options: &Options) -> Metadata {
     Metadata {
         version: options.version.clone(),
         commit: first_line("git", &["describe", "--always", "--dirty", "--abbrev=12"]),
-        lock_hash: std::fs::read(Path::new("Cargo.lock")).ok().map(|bytes| shroud_crypto::blake3(&bytes).to_string()),
+        lock_hash: std::fs::read(Path::new("Cargo.lock"))
+            .ok()
+            .map(|bytes| shroud_crypto::blake3(&bytes).to_string()),
         rustc: first_line("rustc", &["--version"]),
         build: format!(
             "{}, {}",

@@ -19,7 +19,9 @@ impl Progress {
     pub(crate) fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(1);
-            let style = ProgressStyle::with_template("{elapsed_precise} {wide_bar:.cyan/dim} {pos}/{len}\n{spinner} {msg}");
+            let style = ProgressStyle::with_template(
+                "{elapsed_precise} {wide_bar:.cyan/dim} {pos}/{len}\n{spinner} {msg}",
+            );
             if let Ok(style) = style {
                 bar.set_style(style);
             }

@@ -103,7 +103,8 @@ impl<'a> Compare<'a> {
         let work = WorkSet::build(self.options.seed, &Plan::calibration()).map_err(CompareError::Work)?;
         let cpus = self.report.metadata.server_cpus.clone();
         let slot = self.slot(&work, self.base, 0, false, &cpus, 1)?;
-        let rates: Vec<(Kind, f64)> = slot.phases.iter().map(|phase| (phase.kind, phase.throughput)).collect();
+        let rates: Vec<(Kind, f64)> =
+            slot.phases.iter().map(|phase| (phase.kind, phase.throughput)).collect();
         Ok(move |kind| rates.iter().find(|rate| rate.0 == kind).map_or(1_000.0, |rate| rate.1))
     }
 
@@ -159,7 +160,8 @@ impl<'a> Compare<'a> {
 
     /// Whether another round that takes as long as the last fits into the budget, and the runs on all cores after it.
     fn time_for(&self, round: Duration) -> bool {
-        let after = if self.options.quick { Duration::ZERO } else { ALL_CORES_EACH * self.alive.len() as u32 };
+        let after =
+            if self.options.quick { Duration::ZERO } else { ALL_CORES_EACH * self.alive.len() as u32 };
         self.options.budget().is_none_or(|budget| self.started.elapsed() + round + after <= budget)
     }
 
@@ -235,8 +237,10 @@ fn check_client(report: &mut Report) {
     let phases = || report.slots.iter().flat_map(|slot| &slot.phases);
     for kind in Kind::ALL {
         let of_kind = || phases().filter(|phase| phase.kind == kind);
-        let busy: Vec<f64> =
-            of_kind().filter(|phase| phase.purpose == Purpose::Capacity).map(|phase| phase.client_busy).collect();
+        let busy: Vec<f64> = of_kind()
+            .filter(|phase| phase.purpose == Purpose::Capacity)
+            .map(|phase| phase.client_busy)
+            .collect();
         if let Some(busy) = median(&busy).filter(|busy| *busy > CLIENT_LIMIT) {
             report.notes.push(format!(
                 "{}: the client was {:.0}% busy, so that it may limit the throughput; CPU per operation is not touched by it",

@@ -51,8 +51,21 @@ impl Launch<'_> {
         let log = File::create(path("log")).map_err(CompareError::io("the node's log"))?;
         let mut command = Command::new(self.program);
         command
-            .args(["node", "--backend", backend, "--listen", "127.0.0.1:0", "--cores", &self.cores.to_string()])
-            .args(["--data".as_ref(), path("data").as_os_str(), "--genesis".as_ref(), path("genesis.json").as_os_str()])
+            .args([
+                "node",
+                "--backend",
+                backend,
+                "--listen",
+                "127.0.0.1:0",
+                "--cores",
+                &self.cores.to_string(),
+            ])
+            .args([
+                "--data".as_ref(),
+                path("data").as_os_str(),
+                "--genesis".as_ref(),
+                path("genesis.json").as_os_str(),
+            ])
             .args(["--ready-file".as_ref(), path("ready").as_os_str()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -119,7 +132,10 @@ impl Starting<'_> {
     }
 
     fn failed(&self, how: &str) -> CompareError {
-        CompareError::Start { backend: self.backend.to_owned(), reason: format!("{how}{}", last_words(&self.log)) }
+        CompareError::Start {
+            backend: self.backend.to_owned(),
+            reason: format!("{how}{}", last_words(&self.log)),
+        }
     }
 }
 

@@ -7,7 +7,9 @@ use crate::load::{Client, Outcome, Rpc};
 use crate::proc::UsageDelta;
 use crate::report::{PhaseResult, Slot};
 use crate::rng::Rng;
-use crate::workload::{CLOSED_CONNECTIONS, Kind, OPEN_CONNECTIONS, Phase, PhasePlan, Purpose, READ_COUNT, WorkSet};
+use crate::workload::{
+    CLOSED_CONNECTIONS, Kind, OPEN_CONNECTIONS, Phase, PhasePlan, Purpose, READ_COUNT, WorkSet,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -130,7 +132,9 @@ impl<'a> Session<'a> {
             phase: describe(plan),
             // Why a node broke a connection is in its log, if anywhere.
             source: match (source, self.server.last_words()) {
-                (crate::load::LoadError::Connection { connection, done, source }, words) if !words.is_empty() => {
+                (crate::load::LoadError::Connection { connection, done, source }, words)
+                    if !words.is_empty() =>
+                {
                     let source = std::io::Error::new(source.kind(), format!("{source}{words}"));
                     crate::load::LoadError::Connection { connection, done, source }
                 }

@@ -48,7 +48,8 @@ where
     let (width, height) = size;
     let fixed = format!("<svg width=\"{width}\" height=\"{height}\"");
     let label = escape(title);
-    text.replacen(&fixed, &format!("<svg role=\"img\" aria-label=\"{label}\""), 1).replace("#010101", "currentColor")
+    text.replacen(&fixed, &format!("<svg role=\"img\" aria-label=\"{label}\""), 1)
+        .replace("#010101", "currentColor")
 }
 
 /// Text as HTML writes it.

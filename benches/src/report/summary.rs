@@ -80,9 +80,12 @@ impl Summary {
     pub fn new(report: &Report) -> Self {
         let base = report.backends.first().cloned().unwrap_or_default();
         let pairs = |kind| paired_costs(report, &base, kind, |slot| slot.backend == base && slot.again);
-        let noise: Vec<(Kind, NoiseFloor)> =
-            Kind::ALL.into_iter().filter_map(|kind| Some((kind, NoiseFloor::from_pairs(&pairs(kind))?))).collect();
-        let backends = report.backends.iter().filter_map(|name| backend(report, name, &base, &noise)).collect();
+        let noise: Vec<(Kind, NoiseFloor)> = Kind::ALL
+            .into_iter()
+            .filter_map(|kind| Some((kind, NoiseFloor::from_pairs(&pairs(kind))?)))
+            .collect();
+        let backends =
+            report.backends.iter().filter_map(|name| backend(report, name, &base, &noise)).collect();
         Self { base, noise, backends }
     }
 
@@ -131,7 +134,8 @@ fn backend(report: &Report, name: &str, base: &str, noise: &[(Kind, NoiseFloor)]
         median(&slots.clone().filter_map(|slot| slot.delay.as_ref().map(value)).collect::<Vec<_>>())
     };
     let delay_us = || Some([delay(&|d| d.p99_us)?, delay(&|d| d.p999_us)?, delay(&|d| d.max_us)?]);
-    let all_cores = report.all_cores.iter().find(|slot| slot.backend == name).and_then(|slot| slot.phases.first());
+    let all_cores =
+        report.all_cores.iter().find(|slot| slot.backend == name).and_then(|slot| slot.phases.first());
     let same = slots.clone().all(|slot| slot.commitment == first.commitment);
     Some(BackendSummary {
         backend: name.to_owned(),
@@ -151,14 +155,16 @@ fn backend(report: &Report, name: &str, base: &str, noise: &[(Kind, NoiseFloor)]
 fn cell(report: &Report, name: &str, base: &str, kind: Kind, noise: &[(Kind, NoiseFloor)]) -> Option<Cell> {
     let seed = report.metadata.seed;
     let samples: Vec<&PhaseResult> = runs(report, name).flat_map(|slot| blocks(slot, kind)).collect();
-    let of = |value: &dyn Fn(&PhaseResult) -> f64| samples.iter().map(|phase| value(phase)).collect::<Vec<_>>();
+    let of =
+        |value: &dyn Fn(&PhaseResult) -> f64| samples.iter().map(|phase| value(phase)).collect::<Vec<_>>();
     let middle = |value: &dyn Fn(&PhaseResult) -> f64| median(&of(value)).unwrap_or(f64::NAN);
     let batches: Vec<f64> = samples.iter().filter_map(|phase| phase.batch).collect();
     let ratio = (name != base)
         .then(|| paired_costs(report, base, kind, |slot| slot.backend == name && !slot.again))
         .and_then(|pairs| paired_ratio(&pairs, seed));
     let noise = noise.iter().find(|(of, _)| *of == kind).map(|(_, floor)| floor);
-    let floor: f64 = report.floors.iter().filter(|floor| floor.of.contains(&kind)).map(|floor| floor.micros).sum();
+    let floor: f64 =
+        report.floors.iter().filter(|floor| floor.of.contains(&kind)).map(|floor| floor.micros).sum();
     let cpu_us = bootstrap_median(&of(&|phase| phase.cpu_us), seed)?;
     let open: Vec<&PhaseResult> = runs(report, name)
         .flat_map(|slot| &slot.phases)

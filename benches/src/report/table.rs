@@ -51,8 +51,19 @@ fn workload(out: &mut String, report: &Report, kind: Kind, style: &Style) {
     let _ = writeln!(out, "{bold}{title:<77}{end}{dim}latency in ms, {load}{end}");
     let _ = writeln!(
         out,
-        "{dim}  {:<15}{:>9}  {:>8}  {:<16}{:>5}  {:<14}{:>7}{:>8}{:>8}{:>9}{:>8}{:>8}{end}",
-        "backend", "ops/s", "CPU us", "95% interval", "user", "x of base", "p50", "p99", "p99.9", "max", "switch", "batch"
+        "{dim}  {:<15}{:>9} {:>8}  {:<15}{:>5}  {:<12}{:>7}{:>8}{:>8}{:>9}{:>8}{:>7}{end}",
+        "backend",
+        "ops/s",
+        "CPU us",
+        "95% interval",
+        "user",
+        "x of base",
+        "p50",
+        "p99",
+        "p99.9",
+        "max",
+        "switch",
+        "batch"
     );
     for (backend, cell) in rows {
         let latency = cell.open.as_ref().unwrap_or(&cell.closed);
@@ -77,7 +88,7 @@ fn row(backend: &str, cell: &Cell, latency: &Percentiles, style: &Style) -> Stri
     };
     let batch = cell.batch.map_or("-".to_owned(), |batch| format!("{batch:.0}"));
     format!(
-        "{backend:<15}{:>9}  {:>8.1}  {interval:<16}{:>4.0}%  {colour}{ratio:<14}{}{:>7}{:>8}{:>8}{:>9}{:>8.2}{batch:>8}",
+        "{backend:<15}{:>9} {:>8.1}  {interval:<15}{:>4.0}%  {colour}{ratio:<12}{}{:>7}{:>8}{:>8}{:>9}{:>8.2}{batch:>7}",
         thousands(cell.throughput.median),
         cell.cpu_us.median,
         cell.user_share * 100.0,
@@ -96,31 +107,32 @@ fn backends(out: &mut String, report: &Report, style: &Style) {
     let _ = writeln!(out, "{bold}the node{end}");
     let _ = writeln!(
         out,
-        "{dim}  {:<15}{:>17}{:>10}{:>8}{:>9}   {:>25}   {:<14}{}{end}",
+        "{dim}  {:<15}{:>18}{:>9}{:>8}   {:>27}   {:<12}{}{end}",
         "backend",
         "PSS MiB, start-end",
         "peak RSS",
         "threads",
-        "start ms",
         "task delay us p99/p99.9/max",
         "state",
-        if all_cores { "transfers/s, all cores" } else { "" }
+        if all_cores { "all cores, tx/s" } else { "" }
     );
     for backend in &report.summary.backends {
-        let delay = backend.delay_us.map_or("-".to_owned(), |[p99, p999, max]| format!("{p99:.0} / {p999:.0} / {max:.0}"));
-        let commitment = backend.commitment.as_deref().map_or("differs", |text| text.get(..12).unwrap_or(text));
+        let delay = backend
+            .delay_us
+            .map_or("-".to_owned(), |[p99, p999, max]| format!("{p99:.0} / {p999:.0} / {max:.0}"));
+        let commitment =
+            backend.commitment.as_deref().map_or("differs", |text| text.get(..10).unwrap_or(text));
         let cores = match (backend.all_cores, backend.all_cores_cpu_us) {
-            (Some(rate), Some(cpu)) => format!("{} at {cpu:.1} us", thousands(rate)),
+            (Some(rate), Some(cpu)) => format!("{} at {cpu:.0} us", thousands(rate)),
             _ => String::new(),
         };
         let _ = writeln!(
             out,
-            "  {:<15}{:>18}{:>10}{:>8.0}{:>9.0}   {delay:>27}   {commitment:<14}{cores}",
+            "  {:<15}{:>18}{:>9}{:>8.0}   {delay:>27}   {commitment:<12}{cores}",
             backend.backend,
             format!("{} - {}", mebibytes(backend.pss_start), mebibytes(backend.pss_end)),
             mebibytes(backend.peak_rss as f64),
             backend.threads,
-            backend.start_ms,
         );
     }
     for skipped in &report.skipped {
@@ -133,7 +145,13 @@ fn floors(out: &mut String, report: &Report, style: &Style) {
     let Style { bold, dim, end, .. } = style;
     let _ = writeln!(out, "{bold}floors{end}");
     for floor in &report.floors {
-        let _ = writeln!(out, "  {:<28}{:>9.1} us   {dim}{}{end}", floor.name, floor.micros, clip(&floor.note, 76));
+        let _ = writeln!(
+            out,
+            "  {:<28}{:>9.1} us   {dim}{}{end}",
+            floor.name,
+            floor.micros,
+            clip(&floor.note, 76)
+        );
     }
     out.push('\n');
 }
@@ -215,7 +233,10 @@ mod tests {
     fn numbers_are_readable() {
         assert_eq!(thousands(1_234_567.4), "1,234,567");
         assert_eq!(thousands(12.0), "12");
-        assert_eq!((millis(12.34), millis(1_234.5), millis(123_456.0)), ("0.012".into(), "1.23".into(), "123".into()));
+        assert_eq!(
+            (millis(12.34), millis(1_234.5), millis(123_456.0)),
+            ("0.012".into(), "1.23".into(), "123".into())
+        );
     }
 
     #[test]
@@ -224,7 +245,9 @@ mod tests {
         for line in table.lines() {
             assert!(line.chars().count() <= 120, "{} columns: {line}", line.chars().count());
         }
-        for word in ["native transfer", "tokio+async-io", "skipped: no io_uring", "noise floor", "base", "fdatasync"] {
+        for word in
+            ["native transfer", "tokio+async-io", "skipped: no io_uring", "noise floor", "base", "fdatasync"]
+        {
             assert!(table.contains(word), "{word} is missing:\n{table}");
         }
         assert!(sample().table(true).contains("\x1b[1m"));

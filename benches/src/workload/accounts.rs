@@ -38,7 +38,9 @@ impl Accounts {
     pub(crate) fn new(rng: &Rng) -> Self {
         let native = |purpose: &str| {
             let mut rng = rng.fork(purpose);
-            (0..SENDERS).map(|_| Sender { key: ed25519::SigningKey::from_seed(&rng.bytes32()), nonce: 0 }).collect()
+            (0..SENDERS)
+                .map(|_| Sender { key: ed25519::SigningKey::from_seed(&rng.bytes32()), nonce: 0 })
+                .collect()
         };
         let mut secrets = rng.fork("ethereum senders");
         // A draw that is no key, one in 2^128, is drawn again.
@@ -79,7 +81,9 @@ impl Accounts {
             block_gas_limit: BLOCK_GAS_LIMIT,
             fee_account: Address([0xfe; 20]),
             assets: vec![GenesisAsset { id: GCC.0, symbol: "GCC".into(), decimals: 18, name: "Gas".into() }],
-            accounts: senders.chain(self.read.iter().map(|(address, amount)| funded(*address, *amount))).collect(),
+            accounts: senders
+                .chain(self.read.iter().map(|(address, amount)| funded(*address, *amount)))
+                .collect(),
         }
     }
 }

@@ -131,7 +131,8 @@ impl Builder<'_> {
     fn calls(&mut self, lane: usize, count: usize) -> Lane {
         let mut requests = Lane::default();
         for _ in 0..count {
-            let action = Action::Call { contract: self.contract, asset: GCC, value: 0, input: ADD_ONE.to_vec() };
+            let action =
+                Action::Call { contract: self.contract, asset: GCC, value: 0, input: ADD_ONE.to_vec() };
             push_native(&mut requests, &mut self.accounts.callers[lane], CALL_GAS, action);
         }
         requests
@@ -189,7 +190,12 @@ fn plain(count: usize) -> Lane {
     requests
 }
 
-fn push_native(requests: &mut Lane, sender: &mut Sender<ed25519::SigningKey>, gas_limit: Gas, action: Action) {
+fn push_native(
+    requests: &mut Lane,
+    sender: &mut Sender<ed25519::SigningKey>,
+    gas_limit: Gas,
+    action: Action,
+) {
     let raw = sign_native(&sender.key, sender.nonce, gas_limit, action);
     sender.nonce += 1;
     let id = requests.operations() as u64 + 1;
@@ -198,7 +204,9 @@ fn push_native(requests: &mut Lane, sender: &mut Sender<ed25519::SigningKey>, ga
 }
 
 fn sign_native(key: &ed25519::SigningKey, nonce: u64, gas_limit: Gas, action: Action) -> Vec<u8> {
-    NativeBody { chain_id: CHAIN, nonce: Nonce(nonce), gas_limit, gas_price: GAS_PRICE, action }.sign(key).encode()
+    NativeBody { chain_id: CHAIN, nonce: Nonce(nonce), gas_limit, gas_price: GAS_PRICE, action }
+        .sign(key)
+        .encode()
 }
 
 fn call(method: &str, raw: &[u8], id: u64) -> Vec<u8> {

@@ -8,7 +8,7 @@ mod accounts;
 mod build;
 mod plan;
 
-pub use build::{Deployment, Phase, WorkSet};
 pub(crate) use build::READ_COUNT;
+pub use build::{Deployment, Phase, WorkSet};
 pub(crate) use plan::Lengths;
 pub use plan::{CLOSED_CONNECTIONS, Kind, OPEN_CONNECTIONS, PhasePlan, Plan, Purpose};

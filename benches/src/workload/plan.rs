@@ -129,11 +129,17 @@ impl Plan {
         // Blocks of the workloads alternate, so that a slow moment of the machine is shared by all.
         for _ in 0..lengths.blocks {
             for kind in Kind::ALL {
-                phases.push(PhasePlan { kind, purpose: Purpose::Capacity, operations: count(kind, lengths.block) });
+                phases.push(PhasePlan {
+                    kind,
+                    purpose: Purpose::Capacity,
+                    operations: count(kind, lengths.block),
+                });
             }
         }
         for &percent in lengths.latency_percents {
-            for (kind, seconds) in [(Kind::Transfer, lengths.latency_durable), (Kind::Read, lengths.latency_read)] {
+            for (kind, seconds) in
+                [(Kind::Transfer, lengths.latency_durable), (Kind::Read, lengths.latency_read)]
+            {
                 let operations = count(kind, seconds * f64::from(percent) / 100.0);
                 phases.push(PhasePlan { kind, purpose: Purpose::Latency { percent }, operations });
             }
