@@ -19,10 +19,7 @@ pub trait Store: Send + Sync + 'static {
     fn height(&self) -> Result<Option<Height>, StoreError>;
 
     /// Gives every state entry to `visit`, in any order, until it returns an error.
-    fn visit_state(
-        &self,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError>;
+    fn visit_state(&self, visit: &mut VisitEntry<'_>) -> Result<(), StoreError>;
 
     /// Writes a batch: all of it or nothing, in the order of the calls. Need not be durable when it returns.
     fn write(&self, batch: &WriteBatch) -> Result<(), StoreError>;
@@ -42,6 +39,9 @@ pub trait Store: Send + Sync + 'static {
     /// The receipt of the transaction at a place.
     fn receipt(&self, place: TransactionPlace) -> Result<Option<Receipt>, StoreError>;
 }
+
+/// Takes a state entry's key and value.
+pub type VisitEntry<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 'a;
 
 /// A block and a place in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

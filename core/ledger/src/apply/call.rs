@@ -52,10 +52,8 @@ impl OpenBlock {
         let module = match cache.get(&code_hash) {
             Some(module) => module,
             None => {
-                let code = self
-                    .overlay
-                    .code(code_hash)
-                    .ok_or_else(|| StateError::Missing(StateKey::Code(code_hash)))?;
+                let code =
+                    self.overlay.code(code_hash).ok_or(StateError::Missing(StateKey::Code(code_hash)))?;
                 match cache.get_or_compile(engine, &code_hash, code) {
                     Ok(module) => module,
                     Err(error) => return Ok(Err(Ended::failed(invalid_code(&error)))),
@@ -124,12 +122,10 @@ impl OpenBlock {
 }
 
 impl Running {
-    /// Runs for about `fuel` units. `None`: not ended.
+    /// Runs for about `fuel` units, answered requests included. `None`: not ended.
     pub(super) fn resume(&mut self, fuel: u64, overlay: &mut Overlay) -> Result<Option<Ended>, ApplyError> {
-        let begun_at = self.execution.gas_used();
-        let mut left = fuel;
         loop {
-            match self.execution.resume(left) {
+            match self.execution.resume(fuel) {
                 Step::OutOfSlice => return Ok(None),
                 Step::Done(outcome) => return Ok(Some(self.end(outcome, overlay))),
                 Step::Request(request) => {
@@ -138,12 +134,6 @@ impl Running {
                         .respond(response)
                         .map_err(|error| ApplyError::Engine(error.to_string()))?;
                 }
-            }
-            // Requests cost gas too: many of them use up a slice like anything else.
-            let used = shroud_vm::gas::to_fuel(self.execution.gas_used().saturating_sub(begun_at));
-            left = fuel.saturating_sub(used);
-            if left == 0 {
-                return Ok(None);
             }
         }
     }
