@@ -4,10 +4,11 @@ use crate::stream::GlommioStream;
 use crate::wait::Readable;
 use send_wrapper::SendWrapper;
 use shroud_io_readiness::tcp;
+use shroud_runtime::task::poll_budget;
 use shroud_runtime::{ListenOptions, Listener};
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// A TCP listener of one shard. A burst of connections is taken by one `accept4` each; the ring is asked only when
 /// none is left, and never holds a connection that nobody waits for any more.
@@ -37,6 +38,7 @@ impl Listener for GlommioListener {
     type Stream = GlommioStream;
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Self::Stream, SocketAddr)>> {
+        ready!(poll_budget(cx));
         let Inner { listener, readable } = &mut *self.inner;
         readable
             .poll_attempt(listener, cx, || tcp::accept(listener))

@@ -3,12 +3,13 @@
 use crate::wait::{Readable, Writable};
 use send_wrapper::SendWrapper;
 use shroud_io_readiness::{SharedWaker, UdpState, udp};
+use shroud_runtime::task::poll_budget;
 use shroud_runtime::{Datagram, DatagramCapabilities, DatagramOptions, RecvMeta, Transmit};
 use std::cell::RefCell;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// A UDP socket of one shard: batches, segmentation and marks by the kernel's own calls; the ring only waits.
 #[derive(Debug)]
@@ -47,6 +48,7 @@ impl GlommioSocket {
 
 impl Datagram for GlommioSocket {
     fn poll_send(&self, cx: &mut Context<'_>, transmits: &[Transmit<'_>]) -> Poll<io::Result<usize>> {
+        ready!(poll_budget(cx));
         let inner = &*self.inner;
         let mut writable = inner.writable.borrow_mut();
         let attempt = || inner.state.try_send(&inner.socket, transmits);
@@ -65,6 +67,7 @@ impl Datagram for GlommioSocket {
         buffers: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
+        ready!(poll_budget(cx));
         let inner = &*self.inner;
         let attempt = || inner.state.try_recv(&inner.socket, buffers, meta);
         inner.readable.borrow_mut().poll_attempt(&inner.socket, cx, attempt)

@@ -6,6 +6,7 @@ use glommio::net::TcpStream;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 use send_wrapper::SendWrapper;
 use shroud_io_readiness::tcp;
+use shroud_runtime::task::poll_budget;
 use shroud_runtime::{ByteStream, ConnectOptions};
 use socket2::SockRef;
 use std::future::poll_fn;
@@ -13,7 +14,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// Do not wait, and report a closed peer as an error rather than by a signal.
 const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
@@ -62,12 +63,14 @@ impl AsyncRead for GlommioStream {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(poll_budget(cx));
         self.glommio().poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for GlommioStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(poll_budget(cx));
         match rustix::io::retry_on_intr(|| rustix::net::send(self.descriptor(), bytes, SEND)) {
             Err(rustix::io::Errno::AGAIN) => self.glommio().poll_write(cx, bytes),
             result => Poll::Ready(result.map_err(io::Error::from)),
@@ -79,6 +82,7 @@ impl AsyncWrite for GlommioStream {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(poll_budget(cx));
         // As many as the kernel takes in one call (`UIO_MAXIOV`).
         let parts = parts.get(..1024).unwrap_or(parts);
         let send =
