@@ -71,44 +71,46 @@ impl<E: Into<OpenError>> From<E> for AuditError {
 ///
 /// # Errors
 /// [`AuditError`] names what does not hold, and where.
-pub async fn verify<R: Runtime>(
+pub fn verify<R: Runtime>(
     runtime: &R,
     directory: &Path,
     genesis: &Genesis,
-) -> Result<Audit, AuditError> {
-    let options = JournalOptions {
-        directory: directory.join("journal"),
-        genesis: genesis.hash(),
-        segment_bytes: 0,
-        keep: None,
-    };
-    let (tree, tip) = (genesis.tree().clone(), *genesis.header());
-    let mut applier = Applier::new(*genesis.parameters(), Engine::new(), CodeCache::default(), tree, tip);
-    let mut transactions = 0u64;
-    if let Some(mut scan) = Scan::new(runtime.clone(), options).await? {
-        let first = scan.next_height();
-        if first != Height(1) {
-            return Err(AuditError::Incomplete { first });
+) -> impl Future<Output = Result<Audit, AuditError>> + Send {
+    async move {
+        let options = JournalOptions {
+            directory: directory.join("journal"),
+            genesis: genesis.hash(),
+            segment_bytes: 0,
+            keep: None,
+        };
+        let (tree, tip) = (genesis.tree().clone(), *genesis.header());
+        let mut applier = Applier::new(*genesis.parameters(), Engine::new(), CodeCache::default(), tree, tip);
+        let mut transactions = 0u64;
+        if let Some(mut scan) = Scan::new(runtime.clone(), options).await? {
+            let first = scan.next_height();
+            if first != Height(1) {
+                return Err(AuditError::Incomplete { first });
+            }
+            while let Some(record) = scan.next().await? {
+                let block = decode(&record)?;
+                transactions = transactions.saturating_add(block.header.count.into());
+                let mut seed = [0; 32];
+                runtime.fill(&mut seed);
+                let job = move || {
+                    let replayed = replay(&mut applier, &block, &seed).map(drop);
+                    (applier, replayed)
+                };
+                let (returned, replayed) = runtime.offload(job).await?;
+                applier = returned;
+                replayed?;
+            }
         }
-        while let Some(record) = scan.next().await? {
-            let block = decode(&record)?;
-            transactions = transactions.saturating_add(block.header.count.into());
-            let mut seed = [0; 32];
-            runtime.fill(&mut seed);
-            let job = move || {
-                let replayed = replay(&mut applier, &block, &seed).map(drop);
-                (applier, replayed)
-            };
-            let (returned, replayed) = runtime.offload(job).await?;
-            applier = returned;
-            replayed?;
+        let (tip, tree) = (*applier.tip(), applier.tree().clone());
+        let books = runtime.offload(move || trial_balance(&tree)).await?.map_err(AuditError::State)?;
+        if let Some(off) = books.iter().find(|book| !book.is_balanced()) {
+            return Err(AuditError::Books { asset: off.asset, height: tip.height });
         }
+        let (height, hash, state_root) = (tip.height, tip.hash(), tip.state_root);
+        Ok(Audit { height, hash, state_root, transactions, assets: books.len() })
     }
-    let (tip, tree) = (*applier.tip(), applier.tree().clone());
-    let books = runtime.offload(move || trial_balance(&tree)).await?.map_err(AuditError::State)?;
-    if let Some(off) = books.iter().find(|book| !book.is_balanced()) {
-        return Err(AuditError::Books { asset: off.asset, height: tip.height });
-    }
-    let (height, hash, state_root) = (tip.height, tip.hash(), tip.state_root);
-    Ok(Audit { height, hash, state_root, transactions, assets: books.len() })
 }

@@ -50,27 +50,29 @@ impl<R: Runtime> Ledger<R> {
     ///
     /// # Errors
     /// [`OpenError`] says what is wrong with the directory. Damage is reported, never skipped.
-    pub async fn open(
+    pub fn open(
         runtime: R,
         directory: &Path,
         genesis: Genesis,
         store: Arc<dyn Store>,
         config: Config,
-    ) -> Result<Self, OpenError> {
-        let metrics = Arc::new(Metrics::default());
-        let recovered = recover(&runtime, directory, &genesis, &store, &config, &metrics).await?;
-        let Recovered { applier, journal, tip, tree, stored, engine, cache } = recovered;
-        let snapshot = Snapshot { tree, header: tip, hash: tip.hash() };
-        let shared = Shared::new(config, genesis, metrics, (engine, cache), store, (snapshot, stored));
-        let shared = Arc::new(shared);
-        let run = writer::run(runtime.clone(), Arc::clone(&shared), applier, journal);
-        let task = runtime.spawn_in(Class::Transaction, "ledger-writer", run);
-        let owner = Owner {
-            directory: directory.to_owned(),
-            writer: Mutex::new(Some(task)),
-            shard: runtime.shard().index,
-        };
-        Ok(Self { runtime, shared, owner: Arc::new(owner), relay: None })
+    ) -> impl Future<Output = Result<Self, OpenError>> + Send {
+        async move {
+            let metrics = Arc::new(Metrics::default());
+            let recovered = recover(&runtime, directory, &genesis, &store, &config, &metrics).await?;
+            let Recovered { applier, journal, tip, tree, stored, engine, cache } = recovered;
+            let snapshot = Snapshot { tree, header: tip, hash: tip.hash() };
+            let shared = Shared::new(config, genesis, metrics, (engine, cache), store, (snapshot, stored));
+            let shared = Arc::new(shared);
+            let run = writer::run(runtime.clone(), Arc::clone(&shared), applier, journal);
+            let task = runtime.spawn_in(Class::Transaction, "ledger-writer", run);
+            let owner = Owner {
+                directory: directory.to_owned(),
+                writer: Mutex::new(Some(task)),
+                shard: runtime.shard().index,
+            };
+            Ok(Self { runtime, shared, owner: Arc::new(owner), relay: None })
+        }
     }
 
     /// The same ledger for use on another shard: answers for it are handed over together, with one wake for each block. The
@@ -93,25 +95,30 @@ impl<R: Runtime> Ledger<R> {
     ///
     /// # Errors
     /// [`SubmitError`]. Except after [`SubmitError::Failed`], the transaction had no effect.
-    pub async fn submit(&self, transaction: VerifiedTransaction) -> Result<Inclusion, SubmitError> {
-        let (hash, bytes) = (transaction.hash(), transaction.bytes().len());
-        let (slot, reply) = Slot::new(self.relay.clone());
-        let submission = Submission::new(transaction, ReplyTo::new(slot));
-        if let Err((_, error)) = self.shared.inbox.push(submission, bytes) {
-            if matches!(error, SubmitError::Overloaded { .. }) {
-                self.shared.metrics.shed.add(1);
+    pub fn submit(
+        &self,
+        transaction: VerifiedTransaction,
+    ) -> impl Future<Output = Result<Inclusion, SubmitError>> + Send {
+        async move {
+            let (hash, bytes) = (transaction.hash(), transaction.bytes().len());
+            let (slot, reply) = Slot::new(self.relay.clone());
+            let submission = Submission::new(transaction, ReplyTo::new(slot));
+            if let Err((_, error)) = self.shared.inbox.push(submission, bytes) {
+                if matches!(error, SubmitError::Overloaded { .. }) {
+                    self.shared.metrics.shed.add(1);
+                }
+                return Err(error);
             }
-            return Err(error);
+            let answer = reply.await;
+            // It may be the very transaction that used the nonce, some time ago.
+            if let Err(SubmitError::Rejected(Rejection::NonceTooLow { .. })) = &answer
+                && let Ok(Some(inclusion)) = self.inclusion(hash).await
+            {
+                self.shared.metrics.duplicates.add(1);
+                return Ok(inclusion);
+            }
+            answer
         }
-        let answer = reply.await;
-        // It may be the very transaction that used the nonce, some time ago.
-        if let Err(SubmitError::Rejected(Rejection::NonceTooLow { .. })) = &answer
-            && let Ok(Some(inclusion)) = self.inclusion(hash).await
-        {
-            self.shared.metrics.duplicates.add(1);
-            return Ok(inclusion);
-        }
-        answer
     }
 
     /// The state as of the last durable block. Costs one reference count.
@@ -162,24 +169,28 @@ impl<R: Runtime> Ledger<R> {
     ///
     /// # Errors
     /// [`StopError`] when the ledger had failed before, or fails now.
-    pub async fn stop(&self) -> Result<(), StopError> {
-        self.shared.inbox.close();
-        let Some(task) = self.take_writer() else { return Ok(()) };
-        let ended = match task.await {
-            Ok(ended) => ended,
-            Err(error) => Err(self.shared.fail(&format!("the writer's task has ended: {error}"))),
-        };
-        if let Err(error) = lock::release(&self.runtime, &self.owner.directory).await {
-            tracing::warn!(%error, "cannot remove the mark on the data directory");
+    pub fn stop(&self) -> impl Future<Output = Result<(), StopError>> + Send {
+        async move {
+            self.shared.inbox.close();
+            let Some(task) = self.take_writer() else { return Ok(()) };
+            let ended = match task.await {
+                Ok(ended) => ended,
+                Err(error) => Err(self.shared.fail(&format!("the writer's task has ended: {error}"))),
+            };
+            if let Err(error) = lock::release(&self.runtime, &self.owner.directory).await {
+                tracing::warn!(%error, "cannot remove the mark on the data directory");
+            }
+            ended.map_err(StopError)
         }
-        ended.map_err(StopError)
     }
 
     /// Stops at once, as a crash would: what was not answered may or may not be in the journal.
-    pub async fn abort(&self) {
-        if let Some(task) = self.take_writer() {
-            // Cancelled on purpose: the error says nothing else.
-            let _cancelled = task.cancel().await;
+    pub fn abort(&self) -> impl Future<Output = ()> + Send {
+        async move {
+            if let Some(task) = self.take_writer() {
+                // Cancelled on purpose: the error says nothing else.
+                let _cancelled = task.cancel().await;
+            }
         }
     }
 

@@ -92,81 +92,110 @@ impl<R: Runtime> Ledger<R> {
     ///
     /// # Errors
     /// [`QueryError`] when the store fails or is damaged.
-    pub async fn block_at(&self, height: Height) -> Result<Option<BlockInfo>, QueryError> {
-        if height == Height(0) {
-            let block = Block { header: *self.genesis().header(), transactions: Vec::new() };
-            return Ok(Some(BlockInfo::computed(block)));
+    pub fn block_at(
+        &self,
+        height: Height,
+    ) -> impl Future<Output = Result<Option<BlockInfo>, QueryError>> + Send {
+        async move {
+            if height == Height(0) {
+                let block = Block { header: *self.genesis().header(), transactions: Vec::new() };
+                return Ok(Some(BlockInfo::computed(block)));
+            }
+            if height > self.snapshot().header.height {
+                return Ok(None);
+            }
+            if let Some(block) = self.shared.recent(|recent| recent.at(height)) {
+                return Ok(Some(BlockInfo::of(&block)));
+            }
+            self.ask(move |store| Ok(store.block(height)?.map(BlockInfo::computed))).await
         }
-        if height > self.snapshot().header.height {
-            return Ok(None);
-        }
-        if let Some(block) = self.shared.recent(|recent| recent.at(height)) {
-            return Ok(Some(BlockInfo::of(&block)));
-        }
-        self.ask(move |store| Ok(store.block(height)?.map(BlockInfo::computed))).await
     }
 
     /// A durable block by its hash.
     ///
     /// # Errors
     /// As [`Ledger::block_at`].
-    pub async fn block_by_hash(&self, hash: BlockHash) -> Result<Option<BlockInfo>, QueryError> {
-        if hash == self.genesis().header().hash() {
-            return self.block_at(Height(0)).await;
+    pub fn block_by_hash(
+        &self,
+        hash: BlockHash,
+    ) -> impl Future<Output = Result<Option<BlockInfo>, QueryError>> + Send {
+        async move {
+            if hash == self.genesis().header().hash() {
+                return self.block_at(Height(0)).await;
+            }
+            if let Some(block) = self.shared.recent(|recent| recent.block(&hash)) {
+                return Ok(Some(BlockInfo::of(&block)));
+            }
+            let find = move |store: &dyn Store| match store.block_height(hash)? {
+                Some(height) => Ok(store.block(height)?.map(BlockInfo::computed)),
+                None => Ok(None),
+            };
+            self.ask(find).await
         }
-        if let Some(block) = self.shared.recent(|recent| recent.block(&hash)) {
-            return Ok(Some(BlockInfo::of(&block)));
-        }
-        let find = move |store: &dyn Store| match store.block_height(hash)? {
-            Some(height) => Ok(store.block(height)?.map(BlockInfo::computed)),
-            None => Ok(None),
-        };
-        self.ask(find).await
     }
 
     /// The receipt of a durable transaction, and its block's hash.
     ///
     /// # Errors
     /// As [`Ledger::block_at`].
-    pub async fn inclusion(&self, hash: TransactionHash) -> Result<Option<Inclusion>, QueryError> {
-        let recent = self.shared.recent(|recent| recent.transaction(&hash));
-        if let Some((block, index)) = recent {
-            return Ok(inclusion(&block, index as usize));
+    pub fn inclusion(
+        &self,
+        hash: TransactionHash,
+    ) -> impl Future<Output = Result<Option<Inclusion>, QueryError>> + Send {
+        async move {
+            let recent = self.shared.recent(|recent| recent.transaction(&hash));
+            if let Some((block, index)) = recent {
+                return Ok(inclusion(&block, index as usize));
+            }
+            self.ask(move |store| Ok(find(store, hash)?.map(|found| found.inclusion))).await
         }
-        self.ask(move |store| Ok(find(store, hash)?.map(|found| found.inclusion))).await
     }
 
     /// The receipts of a durable block, in order; none when there is no such block.
     ///
     /// # Errors
     /// As [`Ledger::block_at`].
-    pub async fn receipts_at(&self, height: Height) -> Result<Vec<Receipt>, QueryError> {
-        if let Some(block) = self.shared.recent(|recent| recent.at(height)) {
-            return Ok(block.receipts.clone());
+    pub fn receipts_at(
+        &self,
+        height: Height,
+    ) -> impl Future<Output = Result<Vec<Receipt>, QueryError>> + Send {
+        async move {
+            if let Some(block) = self.shared.recent(|recent| recent.at(height)) {
+                return Ok(block.receipts.clone());
+            }
+            self.ask(move |store| {
+                let count = store.block(height)?.map_or(0, |block| block.header.count);
+                let missing =
+                    |index| StoreError::Damaged(format!("receipt {index} of block {height} is missing"));
+                (0..count)
+                    .map(|index| {
+                        store.receipt(TransactionPlace { height, index })?.ok_or_else(|| missing(index))
+                    })
+                    .collect()
+            })
+            .await
         }
-        self.ask(move |store| {
-            let count = store.block(height)?.map_or(0, |block| block.header.count);
-            let missing =
-                |index| StoreError::Damaged(format!("receipt {index} of block {height} is missing"));
-            (0..count)
-                .map(|index| store.receipt(TransactionPlace { height, index })?.ok_or_else(|| missing(index)))
-                .collect()
-        })
-        .await
     }
 
     /// A durable transaction.
     ///
     /// # Errors
     /// As [`Ledger::block_at`].
-    pub async fn transaction(&self, hash: TransactionHash) -> Result<Option<TransactionInfo>, QueryError> {
-        let recent = self.shared.recent(|recent| recent.transaction(&hash));
-        if let Some((block, index)) = recent {
-            let bytes = block.block.transactions.get(index as usize).cloned();
-            let inclusion = inclusion(&block, index as usize);
-            return Ok(bytes.zip(inclusion).map(|(bytes, inclusion)| TransactionInfo { bytes, inclusion }));
+    pub fn transaction(
+        &self,
+        hash: TransactionHash,
+    ) -> impl Future<Output = Result<Option<TransactionInfo>, QueryError>> + Send {
+        async move {
+            let recent = self.shared.recent(|recent| recent.transaction(&hash));
+            if let Some((block, index)) = recent {
+                let bytes = block.block.transactions.get(index as usize).cloned();
+                let inclusion = inclusion(&block, index as usize);
+                return Ok(bytes
+                    .zip(inclusion)
+                    .map(|(bytes, inclusion)| TransactionInfo { bytes, inclusion }));
+            }
+            self.ask(move |store| find(store, hash)).await
         }
-        self.ask(move |store| find(store, hash)).await
     }
 
     async fn ask<T: Send + 'static>(

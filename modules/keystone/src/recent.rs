@@ -80,7 +80,9 @@ impl Recent {
         if let Some((block, weight)) = self.blocks.pop_front() {
             self.bytes = self.bytes.saturating_sub(weight);
             self.by_hash.remove(&block.hash);
-            block.hashes.iter().for_each(|hash| drop(self.by_transaction.remove(hash)));
+            for hash in &block.hashes {
+                self.by_transaction.remove(hash);
+            }
         }
     }
 
