@@ -22,6 +22,10 @@ const ALL_CORES_EACH: Duration = Duration::from_millis(3_500);
 const CLIENT_LIMIT: f64 = 0.9;
 /// A client that is later than this by itself shows in the latencies, in microseconds.
 const LAG_LIMIT: f64 = 1_000.0;
+/// Load average per processor above which the machine does other work too.
+const BUSY_LOAD: f64 = 0.5;
+/// Stolen share of time that is worth a note.
+const STEAL_LIMIT: f64 = 0.02;
 
 pub(crate) fn run(options: &Options) -> Result<Report, CompareError> {
     let started = Instant::now();
@@ -194,6 +198,7 @@ impl<'a> Compare<'a> {
         metadata.steal = metadata.after.steal_since(&metadata.before);
         metadata.seconds = self.started.elapsed().as_secs_f64();
         check_commitments(&mut report);
+        check_machine(&mut report);
         check_client(&mut report);
         report.summary = Summary::new(&report);
         report
@@ -230,6 +235,22 @@ fn check_commitments(report: &mut Report) {
                 first.commitment
             ));
         }
+    }
+}
+
+/// A machine that does other work too gives numbers of little worth, and nothing else would tell.
+fn check_machine(report: &mut Report) {
+    let metadata = &report.metadata;
+    let cores = metadata.machine.as_ref().map_or(1, |machine| machine.cores) as f64;
+    if metadata.before.load > BUSY_LOAD * cores {
+        let load = metadata.before.load;
+        report.notes.push(format!(
+            "the machine was busy when this began (load {load:.2}): other work is in these numbers"
+        ));
+    }
+    if metadata.steal > STEAL_LIMIT {
+        let steal = metadata.steal * 100.0;
+        report.notes.push(format!("the hypervisor gave {steal:.1}% of the time to others"));
     }
 }
 

@@ -161,20 +161,24 @@ fn closing(out: &mut String, report: &Report, style: &Style) {
     let machine = metadata.machine.as_ref();
     let _ = writeln!(
         out,
-        "{} round{}, {:.0} s, seed {}; {} x {}, load {:.2} before and {:.2} after, steal {:.1}%; {}",
+        "{} round{}, {:.0} s, seed {}; {} x {}; {}",
         metadata.rounds,
         if metadata.rounds == 1 { "" } else { "s" },
         metadata.seconds,
         metadata.seed,
         machine.map_or(0, |machine| machine.cores),
         machine.map_or("unknown processor", |machine| clip(&machine.cpu, 40)),
-        metadata.before.load,
-        metadata.after.load,
-        metadata.steal * 100.0,
         match (metadata.server_cpus.as_slice(), metadata.client_cpus.as_slice()) {
             ([server], [client]) => format!("server on cpu {server}, client on cpu {client}"),
             _ => "server and client share the processors".to_owned(),
         }
+    );
+    let _ = writeln!(
+        out,
+        "load {:.2} before and {:.2} after, {:.1}% of time stolen by the hypervisor",
+        metadata.before.load,
+        metadata.after.load,
+        metadata.steal * 100.0
     );
     for note in &report.notes {
         let _ = writeln!(out, "note: {note}");
