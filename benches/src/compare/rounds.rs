@@ -35,7 +35,7 @@ pub(crate) fn run(options: &Options) -> Result<Report, CompareError> {
     compare.report.floors = compare.floors()?;
     let capacity = compare.calibrate()?;
     compare.progress.step("signing the work");
-    let plan = Plan::measured(options.lengths(), |kind| capacity(kind));
+    let plan = Plan::measured(options.lengths(), &capacity);
     let work = WorkSet::build(options.seed, &plan).map_err(CompareError::Work)?;
     compare.rounds(&work);
     drop(work);
