@@ -1,6 +1,7 @@
 //! The `shroud` command.
 
 mod backends;
+mod compare;
 mod config;
 mod genesis;
 mod inspect;
@@ -22,6 +23,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Drive the node with the same load on every backend; print a table, write report.html and report.json
+    Compare(compare::Compare),
     /// Serve a node until SIGINT or SIGTERM
     Node(Box<config::NodeFlags>),
     /// List the backends and what they can do on this machine
@@ -93,6 +96,7 @@ type Default = <crate::backends::glommio::Glommio as shroud_runtime::Backend>::R
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
+        Command::Compare(command) => command.run(),
         Command::Node(flags) => node::serve(*flags),
         Command::Backends(command) => command.run(),
         Command::Genesis(command) => command.run(),
