@@ -35,14 +35,14 @@ const QUICK_BUDGET: Duration = Duration::from_secs(56);
 /// Seconds that the default form may take.
 const FULL_BUDGET: Duration = Duration::from_secs(285);
 
-/// Phases of the short form: about five seconds a run.
+/// Phases of the short form: about four seconds a run.
 const QUICK: Lengths = Lengths {
     warm_up: 0.6,
     blocks: 2,
     block: 0.22,
     latency_percents: &[50],
-    latency_durable: 1.4,
-    latency_read: 0.8,
+    latency_durable: 1.1,
+    latency_read: 0.6,
 };
 
 /// Phases of the default form: about nine seconds a run.
