@@ -18,6 +18,10 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::manual_async_fn,
+    reason = "a declared `Send` is what lets embedders spawn these on a runtime they name: rustc cannot infer it there"
+)]
 
 mod audit;
 mod config;

@@ -124,6 +124,7 @@ impl<V: Visitor> WaitingRoom<V> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "any instant serves")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
