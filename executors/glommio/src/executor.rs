@@ -1,6 +1,7 @@
 //! Spawning on one thread's glommio executor.
 
 use crate::jobs::{BlockingJobs, ThreadHook};
+use crate::turns::Turns;
 use async_channel::{Receiver, Sender};
 use glommio::TaskQueueHandle;
 use shroud_runtime::{Executor, Job, Offload};

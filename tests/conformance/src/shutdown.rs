@@ -1,6 +1,6 @@
 //! Stop, drain, and nothing leaked.
 
-use crate::harness::{CORES, Guards, Spawn, everywhere, in_own_process, loopback, patterned, run};
+use crate::harness::{CORES, Guards, Spawn, everywhere, in_own_process, loopback, patterned, run, say};
 use futures_util::{AsyncReadExt, AsyncWriteExt};
 use shroud_runtime::net::{DatagramExt, ListenerExt};
 use shroud_runtime::task::Tree;
@@ -89,7 +89,11 @@ pub fn tasks_left_by_main_are_ended<B: Backend>(backend: &B) {
 }
 
 /// A node that is taken down in the midst of everything leaves no task, no descriptor and no thread of a shard.
+///
+/// One exception, said aloud: glommio 0.9.0 never drops the reference that each task holds to its executor's notifier
+/// (`task/raw.rs`, `destroy`), so each start of an executor costs one eventfd, and no more than that is let pass.
 pub fn nothing_is_leaked_when_busy<B: Backend>(backend: &B) {
+    const RUNS: usize = 5;
     in_own_process(&[], || {
         let once = || {
             let guards = Guards::default();
@@ -101,11 +105,19 @@ pub fn nothing_is_leaked_when_busy<B: Backend>(backend: &B) {
         // What is made once a process (a shared reactor, a pool of blocking threads) is no leak.
         once();
         settle(shard_threads, &Vec::new());
-        let before = descriptors();
-        for _ in 0..5 {
+        let mut expected = descriptors();
+        for _ in 0..RUNS {
             once();
         }
-        settle(descriptors, &before);
+        if backend.name() == "glommio" {
+            let starts = RUNS * CORES;
+            say(&format!(
+                "KNOWN glommio 0.9.0 leaks an eventfd at each start of an executor: {starts} allowed"
+            ));
+            expected.extend(vec!["anon_inode:[eventfd]".to_owned(); starts]);
+            expected.sort_unstable();
+        }
+        settle(descriptors, &expected);
         settle(shard_threads, &Vec::new());
     });
 }

@@ -7,3 +7,4 @@ suite!(tokio_per_core, shroud::backends::tokio::TokioPerCore);
 suite!(smol, shroud::backends::smol::Smol);
 suite!(smol_per_core, shroud::backends::smol::SmolPerCore);
 suite!(tokio_async_io, shroud::backends::matched::TokioAsyncIo);
+suite!(glommio, shroud::backends::glommio::Glommio);
