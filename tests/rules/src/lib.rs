@@ -16,8 +16,16 @@ mod tests {
 
     /// Crates that poll futures or wait for the kernel.
     const RUNTIMES: [&str; 10] = [
-        "tokio", "smol", "async-io", "async-executor", "async-global-executor", "async-std", "glommio", "monoio",
-        "compio", "polling",
+        "tokio",
+        "smol",
+        "async-io",
+        "async-executor",
+        "async-global-executor",
+        "async-std",
+        "glommio",
+        "monoio",
+        "compio",
+        "polling",
     ];
     /// Bindings of I/O libraries that name no runtime: modules may use them.
     const NEUTRAL_BINDINGS: [&str; 3] = ["shroud-hyper", "shroud-fjall", "shroud-rustls"];
@@ -29,7 +37,8 @@ mod tests {
     }
 
     fn cargo(arguments: &[&str]) -> String {
-        let output = Command::new(env!("CARGO")).current_dir(root()).args(arguments).output().expect("cargo runs");
+        let output =
+            Command::new(env!("CARGO")).current_dir(root()).args(arguments).output().expect("cargo runs");
         assert!(output.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("cargo prints UTF-8")
     }
@@ -43,7 +52,8 @@ mod tests {
 
     fn packages() -> BTreeMap<String, Package> {
         let metadata: Value =
-            serde_json::from_str(&cargo(&["metadata", "--format-version", "1", "--no-deps"])).expect("metadata is JSON");
+            serde_json::from_str(&cargo(&["metadata", "--format-version", "1", "--no-deps"]))
+                .expect("metadata is JSON");
         let root = root();
         metadata["packages"]
             .as_array()
@@ -102,7 +112,8 @@ mod tests {
         let mut wrong = Vec::new();
         for (name, package) in packages() {
             if matches!(package.layer.as_str(), "core" | "modules") {
-                let named = package.dependencies.iter().filter(|dependency| RUNTIMES.contains(&dependency.as_str()));
+                let named =
+                    package.dependencies.iter().filter(|dependency| RUNTIMES.contains(&dependency.as_str()));
                 wrong.extend(named.map(|dependency| format!("{name} names {dependency}")));
             }
         }
@@ -116,7 +127,8 @@ mod tests {
             if !matches!(package.layer.as_str(), "core" | "modules") {
                 continue;
             }
-            let tree = cargo(&["tree", "-p", &name, "-e", "normal", "--prefix", "none", "--format", "{p}|{f}"]);
+            let tree =
+                cargo(&["tree", "-p", &name, "-e", "normal", "--prefix", "none", "--format", "{p}|{f}"]);
             for line in tree.lines() {
                 let Some((package, features)) = line.split_once('|') else { continue };
                 let dependency = package.split(' ').next().unwrap_or_default();
