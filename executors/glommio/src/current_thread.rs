@@ -15,9 +15,8 @@ use std::time::Duration;
 const IO_MEMORY: usize = 64 << 10;
 /// Entries of each of a shard's rings: operations that one call hands to the kernel at most.
 const RING_DEPTH: usize = 256;
-/// How long a shard polls ready tasks before it looks at its rings and timers again. glommio's default of 100 ms would
-/// be the delay of every event on a busy shard; a look costs about 10 us.
-const PREEMPT: Duration = Duration::from_millis(1);
+/// glommio's own limit on turns, out of reach: when it strikes at the wrong moment, the shard hangs ([`crate::turns`]).
+const PREEMPT: Duration = Duration::from_secs(3600);
 /// An executor's first timer can be late by tens of milliseconds: this one is, before anything else starts.
 const WARM_UP: Duration = Duration::from_millis(1);
 

@@ -112,8 +112,10 @@ impl std::fmt::Debug for GlommioExecutor {
 pub(crate) struct Arrivals(Receiver<Arriving>);
 
 impl Arrivals {
-    /// Spawns each as it comes, until no executor value is left or it was closed.
+    /// Spawns each as it comes, until no executor value is left or it was closed; keeps the shard's pulse meanwhile.
     async fn take_over(self, queue: TaskQueueHandle) {
+        // Cancelled when this ends.
+        let _pulse = glommio::spawn_local_into(Turns::here().keep_pulse(), queue);
         while let Ok(task) = self.0.recv().await {
             spawn(queue, task);
         }
@@ -123,7 +125,7 @@ impl Arrivals {
 /// Queues a task. glommio's `spawn_local` would poll it inside the spawning one, as deep as tasks spawn tasks.
 fn spawn(queue: TaskQueueHandle, task: impl Future<Output = ()> + 'static) {
     // Fails only for a queue that was removed.
-    if let Ok(task) = glommio::spawn_local_into(task, queue) {
+    if let Ok(task) = glommio::spawn_local_into(Turns::here().limit(task), queue) {
         task.detach();
     }
 }

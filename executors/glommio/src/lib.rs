@@ -11,6 +11,7 @@
 mod current_thread;
 mod executor;
 mod jobs;
+mod turns;
 
 pub use current_thread::CurrentThread;
 pub use executor::GlommioExecutor;

@@ -27,8 +27,7 @@ const GAP: Duration = Duration::from_micros(1);
 /// How long tasks wait whose turn is over: just so long that the timer is not due before the queue is empty.
 const PAUSE: Duration = Duration::from_micros(10);
 /// When a shard gets up at the latest. A pulse that is lost leaves the longer ones.
-const PULSES: [Duration; 3] =
-    [Duration::from_millis(20), Duration::from_millis(150), Duration::from_secs(1)];
+const PULSES: [Duration; 3] = [Duration::from_millis(20), Duration::from_millis(150), Duration::from_secs(1)];
 
 /// The turns of one shard.
 #[derive(Debug)]
@@ -44,16 +43,25 @@ pub(crate) struct Turns {
     pulse: RefCell<Option<Waker>>,
 }
 
+thread_local! {
+    static HERE: Rc<Turns> = Rc::new(Turns::new());
+}
+
 impl Turns {
-    pub(crate) fn new() -> Rc<Self> {
+    /// The turns of this thread's shard.
+    pub(crate) fn here() -> Rc<Self> {
+        HERE.with(Rc::clone)
+    }
+
+    fn new() -> Self {
         let now = Instant::now();
-        Rc::new(Self {
+        Self {
             began: Cell::new(now),
             ended: Cell::new(now),
             waiting: RefCell::default(),
             called: Cell::new(false),
             pulse: RefCell::default(),
-        })
+        }
     }
 
     /// `task`, with its turns limited.
