@@ -14,7 +14,7 @@
 //! | [`compose`] | [`Executor`] x [`Io`] = [`Composed`] |
 //! | [`task`] | the task tree: names, classes, handles, statistics, the live dump |
 //! | [`time`] | alarm, sleep, timeout, interval |
-//! | [`net`], [`file`] | streams, listeners, datagrams, files |
+//! | [`net`], [`mod@file`] | streams, listeners, datagrams, files |
 //! | [`sync`] | channels, locks, notification: runtime-neutral, re-exported or built here |
 //! | [`flow`] | cancellation tokens, groups, select, join, bounded map, retry, rate limit, batching, pools |
 #![cfg_attr(

@@ -18,6 +18,9 @@ pub const CORES: usize = 2;
 /// Set in a process that runs one promise alone.
 const CHILD: &str = "SHROUD_CONFORMANCE_CHILD";
 
+/// Begins a line about a fault of a dependency that a promise makes an exception for.
+pub const KNOWN: &str = "KNOWN ";
+
 thread_local! {
     /// The test that this thread runs, as the test binary calls it.
     static TEST: Cell<&'static str> = const { Cell::new("") };
@@ -30,6 +33,22 @@ pub fn check<B: Backend>(name: &'static str, backend: &B, promise: impl FnOnce(&
     match backend.probe() {
         Ok(_) => promise(backend),
         Err(reason) => skipped(&format!("{} cannot run here: {reason}", backend.name())),
+    }
+}
+
+/// Says whether a backend can run here, and with what.
+pub fn report<B: Backend>(backend: &B) {
+    match backend.probe() {
+        Ok(found) => say(&format!(
+            "RUNS {}: {}, {}, {}; files: {}; UDP: {:?}",
+            backend.name(),
+            found.topology,
+            found.executor,
+            found.reactor,
+            found.files,
+            found.datagram
+        )),
+        Err(reason) => say(&format!("SKIPPED {}, all of it: {reason}", backend.name())),
     }
 }
 
@@ -60,6 +79,10 @@ pub fn in_own_process(through: &[&str], check: impl FnOnce()) {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{}\n{stdout}\n{stderr}", output.status);
     assert!(stdout.contains("1 passed"), "the process ran no test: {stdout}");
+    // What is said aloud there is said aloud here.
+    for line in stderr.lines().filter(|line| line.starts_with("SKIPPED ") || line.starts_with(KNOWN)) {
+        say(line);
+    }
 }
 
 /// A future of some type: keeps what a backend compiles to a few types of futures instead of one for each promise.

@@ -11,7 +11,10 @@
 //! # To add a promise
 //! Write a function `pub fn the_promise<B: Backend>(backend: &B)` in the module of its area, and add its name to
 //! [`suite!`]. Inside, [`harness::everywhere`] runs a main on a two-core node (two shards, or one with two workers), and
-//! [`harness::alone`] on a single thread. A promise asserts order and lower bounds of time, never upper ones.
+//! [`harness::alone`] on a single thread. A promise asserts order and lower bounds of time, never upper ones. Spawn with
+//! `start` ([`harness::Spawn`]): it keeps the suite quick to compile.
+//!
+//! Lines that begin with RUNS, SKIPPED or KNOWN are printed past the test harness: read them.
 //!
 //! | area | what is promised |
 //! |---|---|
@@ -47,6 +50,11 @@ pub mod world;
 macro_rules! suite {
     ($name:ident, $backend:expr) => {
         mod $name {
+            #[test]
+            fn can_run_here() {
+                $crate::harness::report(&$backend);
+            }
+
             $crate::promises! { $backend;
                 tasks {
                     ten_thousand_spawned_cancelled_and_joined,

@@ -141,10 +141,10 @@ pub fn all_trees_are_seen_from_each_shard<B: Backend>(backend: &B) {
 /// A synchronous caller gets an asynchronous result, again and again, from any thread.
 pub fn block_on_bridges_synchronous_callers<B: Backend>(backend: &B) {
     for number in 0..5 {
-        let borrowed = vec![number; 3];
+        let owned = [number; 3];
         let sum = alone(backend, move |rt| async move {
             yield_now().await;
-            let task = rt.start("sums", async move { borrowed.iter().sum::<u32>() });
+            let task = rt.start("sums", async move { owned.iter().sum::<u32>() });
             rt.sleep(Duration::from_millis(1)).await;
             task.await.expect("it ends")
         });

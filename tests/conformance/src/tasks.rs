@@ -428,7 +428,8 @@ pub fn a_task_whose_io_is_always_ready_starves_nobody<B: Backend>(backend: &B) {
             loop {
                 near.write_all(b"there").await.expect("it writes");
                 far.read_exact(&mut buffer[..5]).await.expect("it reads");
-                far.write_vectored(&[IoSlice::new(b"and "), IoSlice::new(b"back")]).await.expect("it writes");
+                let parts = [IoSlice::new(b"and "), IoSlice::new(b"back")];
+                assert_eq!(far.write_vectored(&parts).await.expect("it writes"), 8);
                 near.read_exact(&mut buffer[..8]).await.expect("it reads");
             }
         });
