@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`io`] | [`GlommioIo`], the [`shroud_runtime::Io`] of a shard |
 //! | [`stream`], [`listener`], [`socket`] | TCP and UDP: the system call first, one `POLL_ADD` when it would block |
-//! | [`file`] | files: reads, writes and data syncs as ring operations that own their buffers |
+//! | [`mod@file`] | files: reads, writes and data syncs as ring operations that own their buffers |
 //! | [`alarm`] | timers of the shard's reactor |
 //! | [`mod@probe`] | whether this machine lets io_uring work at all, found out without risk |
 //!

@@ -6,7 +6,7 @@
 //! | [`udp`] | datagrams through quinn-udp: segmentation, coalescing, congestion marks |
 //! | [`alarm`] | an alarm that touches its reactor's timer as rarely as it can |
 //! | [`wakers`] | one wake-up slot of a reactor, shared by any number of tasks |
-//! | [`file`], [`directory`] | files and directories on the executor's blocking threads |
+//! | [`mod@file`], [`directory`] | files and directories on the executor's blocking threads |
 //! | [`host`] | name look-up, wall clock, entropy, placement of threads |
 //!
 //! Linux is what it is written for and tested on.

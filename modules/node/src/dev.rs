@@ -32,7 +32,7 @@ pub fn ethereum_address(index: u32) -> Option<Address> {
 /// The address of [`native_seed`].
 #[must_use]
 pub fn native_address(index: u32) -> Address {
-    Address::from_ed25519(&ed25519::SigningKey::from_seed(&native_seed(index)).verifying_key())
+    Address::from_ed25519(ed25519::SigningKey::from_seed(&native_seed(index)).verifying_key())
 }
 
 /// The development genesis as JSON: what `shroud genesis --dev` prints.

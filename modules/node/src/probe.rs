@@ -4,7 +4,7 @@
 //! stands before any ready task of the shard: the polls queued ahead of it, and nothing of the timer's own accuracy.
 
 use shroud_runtime::{Runtime, RuntimeExt};
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Duration;
@@ -128,14 +128,6 @@ fn upper_edge(bucket: usize) -> u64 {
     let power = above / 8 + 10;
     let eighth = above % 8 + 1;
     (1_u64 << power) + ((eighth as u64) << (power - 3))
-}
-
-/// Keeps a probe running on this shard for as long as the returned future is polled.
-pub fn watch<R: Runtime>(
-    runtime: R,
-    delay: std::sync::Arc<SchedulingDelay>,
-) -> impl Future<Output = ()> + Send {
-    async move { delay.run(runtime).await }
 }
 
 #[cfg(test)]

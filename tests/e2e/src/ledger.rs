@@ -186,6 +186,7 @@ pub async fn a_failing_disk_stops_all_writing<R: Runtime>(runtime: R) {
     }
 }
 
+#[allow(clippy::manual_async_fn, reason = "the declared `Send` is the point")]
 /// Generic over the faulty runtime too: the compiler proves `Send` for any runtime, where it does not for a named one.
 fn failing_disk<R: Runtime, F: Runtime>(
     runtime: R,

@@ -124,8 +124,8 @@ impl<R: Runtime> Client<R> {
 
     /// Sends a request to the host of its address, and reads the whole response.
     ///
-    /// A request that an idle connection turned out not to have taken any more is sent again over a new one; nothing
-    /// else is repeated.
+    /// When an idle connection turns out to be closed, a request that it did not take is sent again over another one,
+    /// and so is one without a body whose method is idempotent (RFC 9110, 9.2.2); nothing else is repeated.
     ///
     /// Cancel safety: dropping the future closes the connection; the server may have received the request.
     ///
@@ -143,10 +143,12 @@ impl<R: Runtime> Client<R> {
         let (host, port, mut request) = addressed(request)?;
         let key = format!("{host}:{port}");
         while let Some(open) = self.take_idle(&key).await {
-            match self.ask(open, request, &key).await {
+            let copy = repeatable(&request);
+            request = match self.ask(open, request, &key).await {
+                Err(unsent) => *unsent,
+                Ok(Err(ClientError::Connection(error))) => copy.ok_or(ClientError::Connection(error))?,
                 Ok(response) => return response,
-                Err(unsent) => request = *unsent,
-            }
+            };
         }
         let open = self.connect(&host, port).await?;
         match self.ask(open, request, &key).await {
@@ -248,6 +250,18 @@ impl<R: Runtime> Client<R> {
     fn idle(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Vec<Open<R>>>> {
         self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A copy of a request that may be sent twice.
+fn repeatable(request: &Request<Body>) -> Option<Request<Body>> {
+    if !request.method().is_idempotent() || !http_body::Body::is_end_stream(request.body()) {
+        return None;
+    }
+    let mut copy = Request::new(Body::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
 }
 
 /// Host, port, and the request in origin form with its `Host`.

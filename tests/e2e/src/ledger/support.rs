@@ -1,6 +1,9 @@
 //! A ledger in a directory of its own, and transactions for it.
 
-#![allow(clippy::manual_async_fn, reason = "a declared `Send` is what rustc cannot infer for a named runtime")]
+#![allow(
+    clippy::manual_async_fn,
+    reason = "a declared `Send` is what rustc cannot infer for a named runtime"
+)]
 
 use shroud::crypto::{Address, ed25519, secp256k1};
 use shroud::dev;

@@ -35,6 +35,7 @@ pub(crate) struct Watch<A> {
     armed: Option<Instant>,
     requests: u64,
     busy: bool,
+    sent: u64,
     idle: Instant,
     header: Option<Instant>,
     body: Option<Instant>,
@@ -49,6 +50,7 @@ impl<A: Alarm> Watch<A> {
             armed: None,
             requests: 0,
             busy: false,
+            sent: 0,
             idle: now,
             header: None,
             body: None,
@@ -86,10 +88,11 @@ impl<A: Alarm> Watch<A> {
             self.requests = activity.requests();
             (self.idle, self.header, self.body, self.overdue) = (now, None, None, None);
         }
-        if busy || self.busy {
+        // A response that hyper has taken over may be on its way for long; that is not idling.
+        if busy || self.busy || self.sent != sent || blocked {
             self.idle = now;
         }
-        self.busy = busy;
+        (self.busy, self.sent) = (busy, sent);
         self.header = (!busy && activity.has_head_begun()).then(|| self.header.unwrap_or(now));
         let receiving = busy && self.overdue.is_none() && activity.awaits_body();
         self.body = receiving.then(|| self.body.unwrap_or(now));
@@ -117,11 +120,11 @@ impl<A: Alarm> Watch<A> {
     }
 
     fn arm(&mut self, cx: &mut Context<'_>, now: Instant, deadline: Instant) {
-        if self.armed.is_some_and(|at| at > now && at <= deadline) {
-            return;
+        if self.armed.is_none_or(|at| at <= now || at > deadline) {
+            self.alarm.set(Some(deadline));
+            self.armed = Some(deadline);
         }
-        self.alarm.set(Some(deadline));
-        self.armed = Some(deadline);
+        // With every poll of the task: an alarm may wake it early to arm its own timer anew.
         if self.alarm.poll_fired(cx).is_ready() {
             // The clock went past the deadline in between: look again at once.
             self.armed = None;
