@@ -2,12 +2,9 @@
 
 use crate::executor::{Arrivals, GlommioExecutor};
 use crate::jobs::ThreadHook;
-use glommio::timer::Timer;
 use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement, TaskQueueHandle};
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
 /// Memory that a shard registers with its three rings, in bytes: the least glommio takes. It is locked three times over,
@@ -15,19 +12,11 @@ use std::time::Duration;
 const IO_MEMORY: usize = 64 << 10;
 /// Entries of each of a shard's rings: operations that one call hands to the kernel at most.
 const RING_DEPTH: usize = 256;
-/// glommio's own limit on turns, out of reach: when it strikes at the wrong moment, the shard hangs ([`crate::turns`]).
+/// glommio's own limit on turns, out of reach: when it strikes at the wrong moment, the shard sleeps with ready tasks.
+/// [`crate::turns`] limits them instead.
 const PREEMPT: Duration = Duration::from_secs(3600);
 /// An executor's first timer can be late by tens of milliseconds: this one is, before anything else starts.
 const WARM_UP: Duration = Duration::from_millis(1);
-
-/// How long a shard sleeps at most.
-///
-/// When glommio's preemption timer fires before a round has polled its first task (the thread was off the processor for
-/// [`PREEMPT`]), `run_task_queues` reports that there is nothing to run, and glommio 0.9.0 goes to sleep with tasks that
-/// are ready: for ever, when no event or timer comes. A timer that is always pending bounds that sleep. The later ones
-/// stand in when an earlier one was due in that very round and its task is among those that were passed over.
-const HEARTBEAT: [Duration; 4] =
-    [Duration::from_millis(10), Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(10)];
 
 /// An executor that polls on the thread that waits in [`CurrentThread::block_on`].
 #[derive(Debug)]
@@ -75,11 +64,8 @@ impl CurrentThread {
     pub fn block_on<F: Future>(self, future: F) -> F::Output {
         let Self { local, executor, arrivals } = self;
         local.run(async {
-            let heartbeat = glommio::spawn_local(heartbeat());
             glommio::timer::sleep(WARM_UP).await;
-            let output = executor.0.run(arrivals, future).await;
-            heartbeat.cancel().await;
-            output
+            executor.0.run(arrivals, future).await
         })
     }
 }
@@ -87,18 +73,5 @@ impl CurrentThread {
 impl Drop for Ending {
     fn drop(&mut self) {
         self.0.close_jobs();
-    }
-}
-
-/// Keeps a timer pending; see [`HEARTBEAT`].
-async fn heartbeat() {
-    loop {
-        let mut timers = HEARTBEAT.map(Timer::new);
-        poll_fn(|cx| {
-            // All of them, so that each is pending in the reactor.
-            let due = timers.each_mut().map(|timer| Pin::new(timer).poll(cx).is_ready());
-            if due.contains(&true) { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
     }
 }

@@ -27,7 +27,7 @@ const GAP: Duration = Duration::from_micros(1);
 /// How long tasks wait whose turn is over: just so long that the timer is not due before the queue is empty.
 const PAUSE: Duration = Duration::from_micros(10);
 /// When a shard gets up at the latest. A pulse that is lost leaves the longer ones.
-const PULSES: [Duration; 3] = [Duration::from_millis(20), Duration::from_millis(150), Duration::from_secs(1)];
+const PULSES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(500), Duration::from_secs(5)];
 
 /// The turns of one shard.
 #[derive(Debug)]
