@@ -26,7 +26,9 @@ const LIMIT: Duration = Duration::from_millis(2);
 const GAP: Duration = Duration::from_micros(1);
 /// How long tasks wait whose turn is over: just so long that the timer is not due before the queue is empty.
 const PAUSE: Duration = Duration::from_micros(10);
-/// When a shard gets up at the latest. A pulse that is lost leaves the longer ones.
+/// When a shard gets up at the latest. A pulse that is lost leaves the longer ones. Twenty a second cost an idle shard about
+/// 3.4 ms of CPU a second (0.3% of a core; a development build on two shared virtual cores): glommio's way to sleep and
+/// back is several system calls.
 const PULSES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(500), Duration::from_secs(5)];
 
 /// The turns of one shard.
