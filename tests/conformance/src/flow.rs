@@ -423,11 +423,13 @@ pub fn batches_fill_by_size_or_time<B: Backend>(backend: &B) {
         for number in 0..3 {
             pusher.push(number).await.expect("the receiver lives");
         }
-        assert!(rt.timeout(MILLI, batches.next()).await.is_err() || rt.now() >= start + 10 * MILLI);
-        if let Some(batch) = batches.next().await {
-            assert_eq!(batch, [0, 1, 2]);
-            assert!(rt.now() >= start + 10 * MILLI);
-        }
+        // Given up before it is due, or, on a machine that stood still, not.
+        let batch = match rt.timeout(MILLI, batches.next()).await {
+            Ok(batch) => batch,
+            Err(_) => batches.next().await,
+        };
+        assert_eq!(batch, Some(vec![0, 1, 2]));
+        assert!(rt.now() >= start + 10 * MILLI);
 
         let (pusher, mut batches) = batcher(rt.clone(), BatchOptions { linger: Duration::ZERO, ..options });
         for number in 0..3 {
