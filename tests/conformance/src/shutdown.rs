@@ -12,7 +12,7 @@ use shroud_runtime::{
 };
 use std::future::pending;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,19 +21,28 @@ pub fn a_stop_is_seen_and_work_may_finish<B: Backend>(backend: &B) {
     let stop = CancellationToken::new();
     let config =
         Config { stop: stop.clone(), drain: Duration::from_secs(3600), ..Config::default() }.cores(CORES);
+    let (ready, shards) = mpsc::channel();
     let stopper = thread::spawn(move || {
-        thread::sleep(Duration::from_millis(10));
+        // Once all shards have started: each tells how many there are.
+        let count = shards.recv().expect("a shard starts");
+        for _ in 1..count {
+            shards.recv().expect("a shard starts");
+        }
         stop.cancel();
     });
-    let results = run(backend, &config, |rt| async move {
-        assert!(!rt.stopping().is_cancelled());
-        assert_eq!(rt.until_stopping(pending::<()>()).await, None);
-        assert!(rt.stopping().is_cancelled());
-        // Work in progress: its tasks and timers go on.
-        let runtime = rt.clone();
-        let work = rt.start("work", async move { runtime.sleep(Duration::from_millis(20)).await });
-        assert_eq!(work.await, Ok(()));
-        "finished"
+    let results = run(backend, &config, move |rt| {
+        let ready = ready.clone();
+        async move {
+            assert!(!rt.stopping().is_cancelled());
+            ready.send(rt.shard().count).expect("the thread waits");
+            assert_eq!(rt.until_stopping(pending::<()>()).await, None);
+            assert!(rt.stopping().is_cancelled());
+            // Work in progress: its tasks and timers go on.
+            let runtime = rt.clone();
+            let work = rt.start("work", async move { runtime.sleep(Duration::from_millis(20)).await });
+            assert_eq!(work.await, Ok(()));
+            "finished"
+        }
     });
     assert!(results.iter().all(|result| *result == Ok("finished")));
     stopper.join().expect("the thread ends");
