@@ -15,7 +15,8 @@ const RING_DEPTH: usize = 256;
 /// glommio's own limit on turns, out of reach: when it strikes at the wrong moment, the shard sleeps with ready tasks.
 /// [`crate::turns`] limits them instead.
 const PREEMPT: Duration = Duration::from_secs(3600);
-/// An executor's first timer can be late by tens of milliseconds: this one is, before anything else starts.
+/// A process's first sleep in glommio registers with `membarrier(2)`, which waits for the whole kernel: 8 ms were seen on an
+/// idle machine, and it grows with load. So the first timer is late: this one is, before anything else starts.
 const WARM_UP: Duration = Duration::from_millis(1);
 
 /// An executor that polls on the thread that waits in [`CurrentThread::block_on`].
