@@ -79,6 +79,7 @@ macro_rules! tests_of {
                     clients_that_do_not_read,
                     connection_limit,
                     request_limit,
+                    slow_readers_get_it_all,
                     drain_deadline,
                 }
                 ledger {
