@@ -8,7 +8,8 @@ use shroud_ledger::journal::{Link, Output, SegmentReader};
 fuzz_target!(|input: (Vec<u8>, u8, bool)| {
     let (bytes, piece, last) = input;
     let genesis = Hash([7; 32]);
-    let mut reader = SegmentReader::new(genesis, 0, Link::genesis(genesis), last);
+    let successor = (!last).then(|| Link::genesis(genesis));
+    let mut reader = SegmentReader::new(genesis, 0, Link::genesis(genesis), successor);
     let mut ended = false;
     let mut drain = |reader: &mut SegmentReader| {
         while let Some(output) = reader.poll_output() {
