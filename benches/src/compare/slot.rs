@@ -5,7 +5,7 @@ use super::server::{Launch, Server};
 use crate::affinity;
 use crate::load::{Client, Outcome, Rpc};
 use crate::proc::UsageDelta;
-use crate::report::{PhaseResult, Slot};
+use crate::report::{PhaseResult, Probe, Seen, Slot};
 use crate::rng::Rng;
 use crate::workload::{
     CLOSED_CONNECTIONS, Kind, OPEN_CONNECTIONS, Phase, PhasePlan, Purpose, READ_COUNT, WorkSet,
@@ -41,11 +41,20 @@ pub(crate) fn run(plan: &SlotPlan<'_>, progress: &mut dyn FnMut(&PhasePlan)) -> 
     session.deploy()?;
     let memory_start = server.process.memory().map_err(CompareError::io("the node's memory"))?;
     let mut phases = Vec::new();
+    let mut probes: Vec<Probe> = Vec::new();
     for phase in &plan.work.phases {
         progress(&phase.plan);
+        let purpose = phase.plan.purpose;
+        if purpose != Purpose::WarmUp && probes.last().is_none_or(|probe| probe.purpose != purpose) {
+            session.reset_probe()?;
+            probes.push(Probe { purpose, seen: Seen::default() });
+        }
         let result = session.phase(phase)?;
         if phase.plan.purpose != Purpose::WarmUp {
             phases.push(result);
+        }
+        if let Some(probe) = probes.last_mut() {
+            probe.seen = session.probe()?;
         }
     }
     session.check_counter()?;
@@ -62,7 +71,7 @@ pub(crate) fn run(plan: &SlotPlan<'_>, progress: &mut dyn FnMut(&PhasePlan)) -> 
         memory_end: server.process.memory().map_err(CompareError::io("the node's memory"))?,
         threads: usage.threads,
         descriptors: server.process.descriptors().map_err(CompareError::io("the node's descriptors"))?,
-        delay: session.delay()?,
+        probes,
         height,
         transactions: plan.work.transactions,
         commitment,
@@ -194,11 +203,19 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn delay(&mut self) -> Result<Option<crate::report::Delay>, CompareError> {
+    fn reset_probe(&mut self) -> Result<(), CompareError> {
+        let reset = self.rpc.post("/debug/probe/reset");
+        reset
+            .map(drop)
+            .map_err(|source| CompareError::Rpc { backend: self.server.backend().to_owned(), source })
+    }
+
+    fn probe(&mut self) -> Result<Seen, CompareError> {
         let body = self.rpc.get("/debug/probe");
         let body =
             body.map_err(|source| CompareError::Rpc { backend: self.server.backend().to_owned(), source })?;
-        Ok(serde_json::from_slice(&body).ok())
+        serde_json::from_slice(&body)
+            .map_err(|error| self.wrong_state(format!("the probe's answer is not understood: {error}")))
     }
 }
 

@@ -1,7 +1,7 @@
 //! A blocking JSON-RPC client on one connection: set-up and checks, outside of what is timed.
 
 use super::response;
-use super::work::{get, post};
+use super::work::{get, post, post_to};
 use serde_json::Value;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -76,7 +76,19 @@ impl Rpc {
     /// # Errors
     /// When the connection fails or the status is not 200.
     pub fn get(&mut self, path: &str) -> Result<Vec<u8>, RpcFailure> {
-        match self.exchange(path, &get(path))? {
+        self.page(path, &get(path))
+    }
+
+    /// Posts nothing to a path, and gives the body of the answer.
+    ///
+    /// # Errors
+    /// When the connection fails or the status is not 200.
+    pub fn post(&mut self, path: &str) -> Result<Vec<u8>, RpcFailure> {
+        self.page(path, &post_to(path, ""))
+    }
+
+    fn page(&mut self, path: &str, request: &[u8]) -> Result<Vec<u8>, RpcFailure> {
+        match self.exchange(path, request)? {
             (200, body) => Ok(body),
             (status, body) => Err(RpcFailure::Refused {
                 method: path.to_owned(),

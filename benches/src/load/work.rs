@@ -67,8 +67,13 @@ impl Work {
 
 /// An HTTP/1.1 POST of a JSON-RPC call.
 pub(crate) fn post(body: &str) -> Vec<u8> {
+    post_to("/", body)
+}
+
+/// An HTTP/1.1 POST of JSON.
+pub(crate) fn post_to(path: &str, body: &str) -> Vec<u8> {
     let length = body.len();
-    format!("POST / HTTP/1.1\r\nhost: node\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
+    format!("POST {path} HTTP/1.1\r\nhost: node\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
         .into_bytes()
 }
 

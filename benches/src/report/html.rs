@@ -2,10 +2,10 @@
 
 use super::chart::{colour, css, escape};
 use super::summary::TABLE_PERCENT;
-use super::table::{mebibytes, millis, thousands};
-use super::{BackendSummary, Cell, Report, plots};
+use super::table::{mebibytes, millis, share, thousands};
+use super::{BackendSummary, Cell, Report, blocking, plots};
 use crate::stats::Verdict;
-use crate::workload::Kind;
+use crate::workload::{Kind, Purpose};
 use std::fmt::Write as _;
 
 const STYLE: &str = include_str!("style.css");
@@ -25,6 +25,7 @@ impl Report {
         workloads(&mut out, self);
         charts(&mut out, self);
         nodes(&mut out, self);
+        threads(&mut out, self);
         floors(&mut out, self);
         about(&mut out, self);
         out.push_str("</main>\n</html>\n");
@@ -199,18 +200,15 @@ fn section(out: &mut String, report: &Report, title: &str, caption: &str, charts
 
 fn nodes(out: &mut String, report: &Report) {
     out.push_str(
-        "<h2>The node</h2>\n<p>Task delay is how long a ready task waited to be polled, by the node's own probe, over the whole run. All \
-         cores: durable transfers with the node on every core and the client beside it.</p>\n<div class=\"scroll\"><table>\n<thead><tr>\
+        "<h2>The node</h2>\n<p>All cores: durable transfers with the node on every core and the client beside it.</p>\n<div class=\"scroll\"><table>\n<thead><tr>\
          <th>backend</th><th>PSS start, MiB</th><th>PSS end</th><th>peak RSS</th><th>threads</th><th>start ms</th>\
-         <th>task delay µs, p99</th><th>p99.9</th><th>max</th><th>all cores, transfers/s</th><th>CPU µs</th>\
+         <th>all cores, transfers/s</th><th>CPU µs</th>\
          <th class=\"left\">state commitment</th></tr></thead>\n<tbody>\n",
     );
     for backend in &report.summary.backends {
-        let delay =
-            |index: usize| backend.delay_us.map_or("-".to_owned(), |delay| format!("{:.0}", delay[index]));
         let _ = writeln!(
             out,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.0}</td><td>{:.0}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.0}</td><td>{:.0}</td><td>{}</td>\
              <td>{}</td><td class=\"left\"><code>{}</code></td></tr>",
             escape(&backend.backend),
             mebibytes(backend.pss_start),
@@ -218,9 +216,6 @@ fn nodes(out: &mut String, report: &Report) {
             mebibytes(backend.peak_rss as f64),
             backend.threads,
             backend.start_ms,
-            delay(0),
-            delay(1),
-            delay(2),
             backend.all_cores.map_or("-".to_owned(), thousands),
             backend.all_cores_cpu_us.map_or("-".to_owned(), |cpu| format!("{cpu:.1}")),
             backend.commitment.as_deref().map_or("differs", |text| text.get(..18).unwrap_or(text)),
@@ -229,10 +224,53 @@ fn nodes(out: &mut String, report: &Report) {
     for skipped in &report.skipped {
         let _ = writeln!(
             out,
-            "<tr><td>{}</td><td class=\"wide\" colspan=\"11\">skipped: {}</td></tr>",
+            "<tr><td>{}</td><td class=\"wide\" colspan=\"8\">skipped: {}</td></tr>",
             escape(&skipped.backend),
             escape(&skipped.reason)
         );
+    }
+    out.push_str("</tbody></table></div>\n");
+}
+
+fn threads(out: &mut String, report: &Report) {
+    let Some((verdict, good)) = blocking::verdict(report) else { return };
+    let _ = write!(
+        out,
+        "<h2>Is any thread blocked?</h2>\n<p>Blocked is a thread that one poll holds for more than 1 ms: nothing else on it can run. \
+         Polls are timed one by one; time for which the kernel gave the processor to another thread meanwhile is in \
+         them. Blocked time is the chance that whatever becomes ready at some moment waits for more than 1 ms for the poll in progress. \
+         Task delay is how long a ready task waited to be polled, behind all others that were ready: at capacity that is \
+         mostly the queue of requests. Warm-up is not in these numbers.</p>\n<div class=\"banner {}\">{}</div>\n\
+         <div class=\"scroll\"><table>\n<thead><tr><th>backend</th><th class=\"left\">load</th><th>task delay µs, p50</th><th>p99</th>\
+         <th>p99.9</th><th>max</th><th>poll µs, p99.9</th><th>longest</th><th class=\"left\">whose</th><th>polls</th><th>over 1 ms</th>\
+         <th>share</th><th>blocked time</th></tr></thead>\n<tbody>\n",
+        if good { "good" } else { "bad" },
+        escape(&verdict)
+    );
+    for backend in &report.summary.backends {
+        for seen in &backend.blocking {
+            let load = match seen.purpose {
+                Purpose::Latency { percent } => format!("{percent}%"),
+                Purpose::WarmUp | Purpose::Capacity => "capacity".to_owned(),
+            };
+            let _ = writeln!(
+                out,
+                "<tr><td>{}</td><td class=\"left\">{load}</td><td>{:.0}</td><td>{:.0}</td><td>{:.0}</td><td>{:.0}</td><td>{:.0}</td>\
+                 <td>{:.0}</td><td class=\"left\">{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+                escape(&backend.backend),
+                seen.delay_p50_us,
+                seen.delay_p99_us,
+                seen.delay_p999_us,
+                seen.delay_max_us,
+                seen.poll_p999_us,
+                seen.longest_us,
+                escape(seen.longest.as_deref().unwrap_or("-")),
+                thousands(seen.polls as f64),
+                seen.blocking,
+                share(seen.blocking_share),
+                share(seen.blocked_share),
+            );
+        }
     }
     out.push_str("</tbody></table></div>\n");
 }

@@ -1,5 +1,6 @@
 //! What a comparison found: the data, its summary, and the ways to show it.
 
+mod blocking;
 mod chart;
 mod html;
 mod model;
@@ -7,7 +8,8 @@ mod plots;
 mod summary;
 mod table;
 
-pub use model::{Delay, Floor, Metadata, PhaseResult, Report, Skipped, Slot};
+pub use blocking::Blocking;
+pub use model::{Delay, Floor, Metadata, PhaseResult, Polls, Probe, Report, Seen, Skipped, Slot, TaskPolls};
 pub use summary::{BackendSummary, Cell, Summary};
 
 use std::io;

@@ -116,8 +116,8 @@ pub struct Slot {
     pub threads: u64,
     /// Descriptors after all phases, with the client's connections.
     pub descriptors: usize,
-    /// How long ready tasks waited to be polled, over the whole run.
-    pub delay: Option<Delay>,
+    /// What the node's own probe saw: once over all capacity phases, once for each load of the open loop; never the warm-up.
+    pub probes: Vec<Probe>,
     /// Height of the chain at the end: how many batches were synced.
     pub height: u64,
     /// Transactions that were applied.
@@ -126,8 +126,31 @@ pub struct Slot {
     pub commitment: String,
 }
 
-/// Scheduling delay as the node's probe reports it, in microseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+/// What the node's probe (`/debug/probe`) saw during the phases of one purpose.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Which phases.
+    pub purpose: Purpose,
+    /// What it saw.
+    #[serde(flatten)]
+    pub seen: Seen,
+}
+
+/// What the node's probe answers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    /// For how long, in seconds.
+    pub seconds: f64,
+    /// Threads that poll tasks.
+    pub threads: usize,
+    /// How long ready tasks waited to be polled.
+    pub delay: Delay,
+    /// How long single polls took.
+    pub polls: Polls,
+}
+
+/// Scheduling delay, in microseconds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Delay {
     /// Samples.
     pub samples: u64,
@@ -138,6 +161,50 @@ pub struct Delay {
     /// 99.9th percentile.
     pub p999_us: f64,
     /// The longest.
+    pub max_us: f64,
+    /// The histogram: upper edge and number of samples of each bucket that holds any.
+    pub buckets: Vec<(f64, u64)>,
+}
+
+/// Durations of single polls, in microseconds of wall time.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Polls {
+    /// All polls.
+    pub polls: u64,
+    /// Shorter polls are not told apart: a percentile of this much means "this or less".
+    pub at_most_us: f64,
+    /// Median.
+    pub p50_us: f64,
+    /// 99th percentile.
+    pub p99_us: f64,
+    /// 99.9th percentile.
+    pub p999_us: f64,
+    /// The longest.
+    pub max_us: f64,
+    /// The task with the longest.
+    pub longest: Option<String>,
+    /// Polls of more than 1 ms: each held its thread for so long.
+    pub blocking: u64,
+    /// What those took beyond 1 ms, summed.
+    pub excess_us: f64,
+    /// The histogram of polls of `at_most_us` and more: upper edge and number of polls of each bucket that holds any.
+    pub buckets: Vec<(f64, u64)>,
+    /// The tasks with the longest polls.
+    pub tasks: Vec<TaskPolls>,
+}
+
+/// The long polls of one kind of task.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskPolls {
+    /// The tasks' name.
+    pub name: String,
+    /// The tasks' class.
+    pub class: String,
+    /// Polls of 64 us and more.
+    pub long: u64,
+    /// Polls of more than 1 ms.
+    pub blocking: u64,
+    /// The longest, in microseconds.
     pub max_us: f64,
 }
 

@@ -1,5 +1,6 @@
 //! Medians, intervals and ratios of a comparison.
 
+use super::blocking::Blocking;
 use super::model::{PhaseResult, Report, Slot};
 use crate::histogram::Percentiles;
 use crate::stats::{Interval, NoiseFloor, Ratio, Verdict, bootstrap_median, median, paired_ratio};
@@ -35,8 +36,8 @@ pub struct BackendSummary {
     pub peak_rss: u64,
     /// Threads.
     pub threads: f64,
-    /// Scheduling delay at p99, p99.9 and the longest, in microseconds (medians of runs).
-    pub delay_us: Option<[f64; 3]>,
+    /// Whether its threads were blocked: at capacity, then at each load of the open loop.
+    pub blocking: Vec<Blocking>,
     /// Start of the process until it listens, in milliseconds (median of runs).
     pub start_ms: f64,
     /// Durable transfers a second with all cores.
@@ -97,6 +98,12 @@ impl Summary {
 }
 
 impl BackendSummary {
+    /// What its threads did during the phases of a purpose.
+    #[must_use]
+    pub fn blocking(&self, purpose: Purpose) -> Option<&Blocking> {
+        self.blocking.iter().find(|blocking| blocking.purpose == purpose)
+    }
+
     /// The cell of a workload.
     #[must_use]
     pub fn cell(&self, kind: Kind) -> Option<&Cell> {
@@ -130,10 +137,12 @@ fn backend(report: &Report, name: &str, base: &str, noise: &[(Kind, NoiseFloor)]
     let of = |value: &dyn Fn(&Slot) -> f64| {
         median(&slots.clone().map(value).collect::<Vec<_>>()).unwrap_or(f64::NAN)
     };
-    let delay = |value: &dyn Fn(&super::Delay) -> f64| {
-        median(&slots.clone().filter_map(|slot| slot.delay.as_ref().map(value)).collect::<Vec<_>>())
-    };
-    let delay_us = || Some([delay(&|d| d.p99_us)?, delay(&|d| d.p999_us)?, delay(&|d| d.max_us)?]);
+    let mut purposes: Vec<Purpose> = Vec::new();
+    for probe in &first.probes {
+        if !purposes.contains(&probe.purpose) {
+            purposes.push(probe.purpose);
+        }
+    }
     let all_cores =
         report.all_cores.iter().find(|slot| slot.backend == name).and_then(|slot| slot.phases.first());
     let same = slots.clone().all(|slot| slot.commitment == first.commitment);
@@ -144,7 +153,7 @@ fn backend(report: &Report, name: &str, base: &str, noise: &[(Kind, NoiseFloor)]
         pss_end: of(&|slot| slot.memory_end.pss as f64),
         peak_rss: slots.clone().map(|slot| slot.memory_end.peak_rss).max().unwrap_or(0),
         threads: of(&|slot| slot.threads as f64),
-        delay_us: delay_us(),
+        blocking: purposes.into_iter().filter_map(|purpose| Blocking::of(report, name, purpose)).collect(),
         start_ms: of(&|slot| slot.start_ms),
         all_cores: all_cores.map(|phase| phase.throughput),
         all_cores_cpu_us: all_cores.map(|phase| phase.cpu_us),

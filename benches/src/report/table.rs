@@ -1,10 +1,10 @@
 //! The report on a terminal: at most 120 columns.
 
 use super::summary::TABLE_PERCENT;
-use super::{BackendSummary, Cell, Report};
+use super::{BackendSummary, Cell, Report, blocking};
 use crate::histogram::Percentiles;
 use crate::stats::Verdict;
-use crate::workload::Kind;
+use crate::workload::{Kind, Purpose};
 use std::fmt::Write as _;
 
 /// Terminal styles; empty without colour.
@@ -30,6 +30,7 @@ impl Report {
             workload(&mut out, self, kind, style);
         }
         backends(&mut out, self, style);
+        threads(&mut out, self, style);
         floors(&mut out, self, style);
         closing(&mut out, self, style);
         out
@@ -107,19 +108,15 @@ fn backends(out: &mut String, report: &Report, style: &Style) {
     let _ = writeln!(out, "{bold}the node{end}");
     let _ = writeln!(
         out,
-        "{dim}  {:<15}{:>18}{:>9}{:>8}   {:>27}   {:<12}{}{end}",
+        "{dim}  {:<15}{:>18}{:>9}{:>8}   {:<12}{}{end}",
         "backend",
         "PSS MiB, start-end",
         "peak RSS",
         "threads",
-        "task delay us p99/p99.9/max",
         "state",
         if all_cores { "all cores, tx/s" } else { "" }
     );
     for backend in &report.summary.backends {
-        let delay = backend
-            .delay_us
-            .map_or("-".to_owned(), |[p99, p999, max]| format!("{p99:.0} / {p999:.0} / {max:.0}"));
         let commitment =
             backend.commitment.as_deref().map_or("differs", |text| text.get(..10).unwrap_or(text));
         let cores = match (backend.all_cores, backend.all_cores_cpu_us) {
@@ -128,7 +125,7 @@ fn backends(out: &mut String, report: &Report, style: &Style) {
         };
         let _ = writeln!(
             out,
-            "  {:<15}{:>18}{:>9}{:>8.0}   {delay:>27}   {commitment:<12}{cores}",
+            "  {:<15}{:>18}{:>9}{:>8.0}   {commitment:<12}{cores}",
             backend.backend,
             format!("{} - {}", mebibytes(backend.pss_start), mebibytes(backend.pss_end)),
             mebibytes(backend.peak_rss as f64),
@@ -139,6 +136,59 @@ fn backends(out: &mut String, report: &Report, style: &Style) {
         let _ = writeln!(out, "  {:<15}{dim}skipped: {}{end}", skipped.backend, skipped.reason);
     }
     out.push('\n');
+}
+
+fn threads(out: &mut String, report: &Report, style: &Style) {
+    let Some((verdict, good)) = blocking::verdict(report) else { return };
+    let Style { bold, dim, end, .. } = style;
+    let _ = writeln!(
+        out,
+        "{bold}{:<49}{end}{dim}blocked: one poll holds a thread for more than 1 ms{end}",
+        "is any thread blocked?"
+    );
+    let _ = writeln!(
+        out,
+        "{dim}  {:<15}{:<10}{:>10}{:>10}  {:>11}{:>11}  {:<18}{:>9}{:>10}{:>10}{end}",
+        "backend",
+        "load",
+        "delay p50",
+        "p99.9 ms",
+        "poll p99.9",
+        "longest ms",
+        "whose",
+        "blocked",
+        "of polls",
+        "of time"
+    );
+    for backend in &report.summary.backends {
+        for (load, purpose) in
+            [("capacity", Purpose::Capacity), ("50%", Purpose::Latency { percent: TABLE_PERCENT })]
+        {
+            let Some(seen) = backend.blocking(purpose) else { continue };
+            let colour = if seen.is_free() { "" } else { style.bad };
+            let _ = writeln!(
+                out,
+                "  {colour}{:<15}{load:<10}{:>10}{:>10}  {:>11}{:>11}  {:<18}{:>9}{:>10}{:>10}{}",
+                backend.backend,
+                millis(seen.delay_p50_us),
+                millis(seen.delay_p999_us),
+                millis(seen.poll_p999_us),
+                millis(seen.longest_us),
+                clip(seen.longest.as_deref().unwrap_or("-"), 18),
+                seen.blocking,
+                share(seen.blocking_share),
+                share(seen.blocked_share),
+                if colour.is_empty() { "" } else { end },
+            );
+        }
+    }
+    let colour = if good { style.good } else { style.bad };
+    let _ = writeln!(out, "  {colour}{verdict}{end}\n");
+}
+
+/// A small share, in percent.
+pub(crate) fn share(share: f64) -> String {
+    if share == 0.0 { "0%".to_owned() } else { format!("{:.4}%", share * 100.0) }
 }
 
 fn floors(out: &mut String, report: &Report, style: &Style) {
@@ -249,9 +299,15 @@ mod tests {
         for line in table.lines() {
             assert!(line.chars().count() <= 120, "{} columns: {line}", line.chars().count());
         }
-        for word in
-            ["native transfer", "tokio+async-io", "skipped: no io_uring", "noise floor", "base", "fdatasync"]
-        {
+        for word in [
+            "native transfer",
+            "tokio+async-io",
+            "skipped: no io_uring",
+            "noise floor",
+            "base",
+            "fdatasync",
+            "ledger-writer",
+        ] {
             assert!(table.contains(word), "{word} is missing:\n{table}");
         }
         assert!(sample().table(true).contains("\x1b[1m"));

@@ -19,7 +19,7 @@ pub(crate) fn sample() -> Report {
         memory_end: Memory { rss: 90 << 20, pss: 88 << 20, peak_rss: 91 << 20 },
         threads: 5,
         descriptors: 300,
-        delay: Some(Delay { samples: 900, p50_us: 5.0, p99_us: 300.0, p999_us: 900.0, max_us: 12_000.0 }),
+        probes: [Purpose::Capacity, Purpose::Latency { percent: 50 }].map(probe).into(),
         height: 77,
         transactions: 9_999,
         commitment: "0x00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff".into(),
@@ -50,6 +50,39 @@ pub(crate) fn sample() -> Report {
     };
     report.summary = Summary::new(&report);
     report
+}
+
+/// 100,000 polls in two seconds of one thread, one of which blocks it.
+fn probe(purpose: Purpose) -> Probe {
+    let delay = Delay {
+        samples: 900,
+        p50_us: 5.0,
+        p99_us: 300.0,
+        p999_us: 900.0,
+        max_us: 12_000.0,
+        buckets: vec![(5.1, 890), (320.0, 9), (13_000.0, 1)],
+    };
+    let task = |name: &str, blocking, max_us| TaskPolls {
+        name: name.into(),
+        class: "transaction".into(),
+        long: 75,
+        blocking,
+        max_us,
+    };
+    let polls = Polls {
+        polls: 100_000,
+        at_most_us: 64.0,
+        p50_us: 64.0,
+        p99_us: 64.0,
+        p999_us: 73.7,
+        max_us: 1_400.0,
+        longest: Some("ledger-writer".into()),
+        blocking: 1,
+        excess_us: 400.0,
+        buckets: vec![(73.7, 149), (1_441.8, 1)],
+        tasks: vec![task("ledger-writer", 1, 1_400.0), task("verify", 0, 73.0)],
+    };
+    Probe { purpose, seen: Seen { seconds: 2.0, threads: 1, delay, polls } }
 }
 
 fn phases(cost: f64) -> Vec<PhaseResult> {
@@ -88,6 +121,24 @@ fn json_is_read_back() {
     assert_eq!(back.summary.backends.len(), report.summary.backends.len());
     assert_eq!(back.summary.noise.len(), Kind::ALL.len());
     assert_eq!(back.slots.len(), report.slots.len());
+    assert_eq!(back.slots[0].probes, report.slots[0].probes);
+}
+
+#[test]
+fn json_tells_of_blocked_threads_where_the_documentation_says() {
+    let json = serde_json::to_value(sample()).unwrap();
+    let probe = &json["slots"][0]["probes"][0];
+    assert_eq!(probe["purpose"], "capacity");
+    assert_eq!(json["slots"][0]["probes"][1]["purpose"]["latency"]["percent"], 50);
+    for field in ["p50_us", "p99_us", "p999_us", "max_us"] {
+        assert!(probe["delay"][field].is_f64() && probe["polls"][field].is_f64(), "{field}: {probe}");
+    }
+    assert_eq!(probe["polls"]["tasks"][0]["name"], "ledger-writer");
+    let summary = &json["summary"]["backends"][0]["blocking"][0];
+    for field in ["delay_p999_us", "poll_p999_us", "longest_us", "blocking_share", "blocked_share"] {
+        assert!(summary[field].is_f64(), "{field}: {summary}");
+    }
+    assert_eq!(summary["longest"], "ledger-writer");
 }
 
 #[test]

@@ -15,6 +15,7 @@
 //! | [`task`] | the task tree: names, classes, handles, statistics, the live dump |
 //! | [`time`] | alarm, sleep, timeout, interval |
 //! | [`net`], [`mod@file`] | streams, listeners, datagrams, files |
+//! | [`durations`] | a histogram that counts from any thread |
 //! | [`sync`] | channels, locks, notification: runtime-neutral, re-exported or built here |
 //! | [`flow`] | cancellation tokens, groups, select, join, bounded map, retry, rate limit, batching, pools |
 #![cfg_attr(
@@ -25,6 +26,7 @@
 
 pub mod backend;
 pub mod compose;
+pub mod durations;
 pub mod file;
 pub mod flow;
 pub mod net;

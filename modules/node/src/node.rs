@@ -1,6 +1,6 @@
 //! The node: the modules composed over one runtime, shard by shard.
 
-use crate::probe::{DelaySummary, SchedulingDelay, summarize};
+use crate::probe::{Probe, ProbeSummary};
 use crate::rpc::Rpc;
 use shroud_covenant::Covenant;
 use shroud_ghostwire::http::{Cors, Limits, Metrics, Router, Server, handler_fn, json, text};
@@ -12,8 +12,8 @@ use shroud_runtime::sync::OnceCell;
 use shroud_runtime::{Class, ListenOptions, Runtime};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// The node's ledger: the journal over the seam, its state in fjall.
 pub type Ledger<R> = shroud_keystone::Ledger<R>;
@@ -109,7 +109,7 @@ struct Shared<R: Runtime> {
     serving: shroud_runtime::sync::channel::Sender<()>,
     served: shroud_runtime::sync::channel::Receiver<()>,
     metrics: Metrics,
-    delays: Mutex<Vec<Arc<SchedulingDelay>>>,
+    probe: Probe,
 }
 
 /// What shard 0 has opened for all.
@@ -153,7 +153,7 @@ impl<R: Runtime> Node<R> {
             serving,
             served,
             metrics: Metrics::new(),
-            delays: Mutex::new(Vec::new()),
+            probe: Probe::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -240,14 +240,8 @@ impl<R: Runtime> Node<R> {
 
     async fn serve(&self, runtime: &R, listener: R::Listener, started: Started<R>) -> Result<(), NodeError> {
         let shared = &self.shared;
-        let delay = Arc::new(SchedulingDelay::default());
-        shared.delays.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&delay));
-        let probe = {
-            let runtime = runtime.clone();
-            async move { delay.run(runtime).await }
-        };
+        let probe = shared.probe.run(runtime.clone());
         let _probe = runtime.spawn_in(Class::Monitoring, "scheduling-probe", probe);
-
         let address = started.address;
         let router = self.router(runtime, started);
         let server = Server::new(router, shared.config.limits.clone())
@@ -262,7 +256,7 @@ impl<R: Runtime> Node<R> {
     fn router(&self, runtime: &R, started: Started<R>) -> Router {
         let Started { ledger, covenant, .. } = started;
         let (ready, counters) = (ledger.clone(), ledger.clone());
-        let delays = self.clone();
+        let (probed, reset) = ((self.clone(), runtime.clone()), (self.clone(), runtime.clone()));
         let rpc = RpcHandler::new(Rpc::new(runtime.clone(), ledger, covenant), self.shared.config.rpc);
         Router::new()
             .any("/", Cors::any(rpc))
@@ -281,18 +275,25 @@ impl<R: Runtime> Node<R> {
             .get(
                 "/debug/probe",
                 handler_fn(move |_| {
-                    let summary = serde_json::to_string(&delays.scheduling_delay()).unwrap_or_default();
+                    let summary = serde_json::to_string(&probed.0.probe(&probed.1)).unwrap_or_default();
                     async move { json(summary) }
+                }),
+            )
+            .post(
+                "/debug/probe/reset",
+                handler_fn(move |_| {
+                    reset.0.shared.probe.reset(&reset.1);
+                    async { text("reset\n") }
                 }),
             )
             .get("/plain", handler_fn(|_| async { text("Hello, world!") }))
     }
 
-    /// How long ready tasks wait, over all shards.
+    /// How long ready tasks waited and single polls took, over all shards, since the start or the last
+    /// `POST /debug/probe/reset`.
     #[must_use]
-    pub fn scheduling_delay(&self) -> DelaySummary {
-        let delays = self.shared.delays.lock().unwrap_or_else(PoisonError::into_inner);
-        summarize(delays.iter().map(|delay| &**delay))
+    pub fn probe(&self, runtime: &R) -> ProbeSummary {
+        self.shared.probe.summary(runtime)
     }
 }
 

@@ -6,6 +6,7 @@ use futures_util::{AsyncReadExt, AsyncWriteExt};
 use shroud_runtime::flow::join;
 use shroud_runtime::net::{DatagramExt, ListenerExt};
 use shroud_runtime::sync::{channel, oneshot};
+use shroud_runtime::task::BLOCKING_POLL;
 use shroud_runtime::{
     Backend, Class, ConnectOptions, Datagram, DatagramOptions, ListenOptions, Listener, Runtime, RuntimeExt,
     Task, TaskError, Topology,
@@ -348,6 +349,15 @@ pub fn statistics_count_polls_and_endings<B: Backend>(backend: &B) {
         assert_eq!((kind.class, kind.spawned, kind.live, kind.completed), (Class::Audit, 1, 0, 1));
         assert!(kind.polls >= 10, "{kind:?}");
         assert!(kind.longest_poll >= busy && kind.busy >= kind.longest_poll, "{kind:?}");
+
+        let polls = rt.tree().polls();
+        let counted = polls.kinds.iter().find(|kind| kind.name == "counted").expect("it held its thread");
+        assert!(counted.blocking >= 1 && counted.longest == kind.longest_poll, "{counted:?}");
+        assert!(polls.polls >= kind.polls && polls.excess() >= busy - BLOCKING_POLL, "{polls:?}");
+        rt.tree().reset_polls();
+        let polls = rt.tree().polls();
+        assert!(polls.kinds.iter().all(|kind| kind.name != "counted"), "{polls:?}");
+        assert!(polls.polls < kind.polls, "{polls:?}");
     });
 }
 

@@ -14,12 +14,14 @@
 mod budget;
 mod handle;
 mod node;
+mod polls;
 mod stats;
 mod supervised;
 mod tree;
 
 pub use budget::poll_budget;
 pub use handle::{Task, TaskError};
+pub use polls::{BLOCKING_POLL, KindPolls, LONG_POLL, PollDurations};
 pub use stats::{Class, KindStats, TaskInfo};
 pub use tree::Tree;
 

@@ -1,5 +1,6 @@
 //! What is counted: per kind (name and class) over all time, and per live task.
 
+use super::polls::LongPolls;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -127,6 +128,7 @@ pub(crate) struct Kind {
     polls: AtomicU64,
     busy: AtomicU64,
     longest: AtomicU64,
+    pub(crate) long_polls: LongPolls,
 }
 
 impl Kind {
@@ -143,7 +145,12 @@ impl Kind {
             polls: zero(),
             busy: zero(),
             longest: zero(),
+            long_polls: LongPolls::default(),
         }
+    }
+
+    pub(crate) fn polls(&self) -> u64 {
+        self.polls.load(Relaxed)
     }
 
     pub(crate) fn spawned(&self) {

@@ -3,6 +3,7 @@
 use super::budget;
 use super::handle::{Cell, TaskError};
 use super::node::{AsNode, swap_current};
+use super::polls::LONG_POLL;
 use super::stats::Ending;
 use crate::compose::Io;
 use pin_project_lite::pin_project;
@@ -99,7 +100,11 @@ where
         let budget = budget::begin();
         let started = this.io.now();
         let polled = catch_unwind(AssertUnwindSafe(|| body.poll(cx)));
-        node.work.polled(this.io.now().saturating_duration_since(started));
+        let took = this.io.now().saturating_duration_since(started);
+        node.work.polled(took);
+        if took >= LONG_POLL {
+            node.kind.long_polls.record(took);
+        }
         budget::end(budget);
         swap_current(before);
         let result = match polled {

@@ -2,6 +2,7 @@
 
 use super::handle::Cell;
 use super::node::{AsNode, Node, current_in};
+use super::polls::PollDurations;
 use super::stats::{Class, Kind, KindStats, TaskInfo};
 use crate::shard::Shard;
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ pub struct Tree {
     root: Arc<dyn AsNode>,
     next_id: AtomicU64,
     kinds: Mutex<BTreeMap<(Class, &'static str), Arc<Kind>>>,
+    /// Polls before the last reset.
+    polls_before: AtomicU64,
 }
 
 impl Tree {
@@ -36,6 +39,7 @@ impl Tree {
             root,
             next_id: AtomicU64::new(1),
             kinds: Mutex::new(BTreeMap::new()),
+            polls_before: AtomicU64::new(0),
         }
     }
 
@@ -100,6 +104,49 @@ impl Tree {
             }
         }
         kinds
+    }
+
+    /// How long single polls held this shard's threads, since the start or the last [`Tree::reset_polls`]. Walks the live tree
+    /// to count the polls that were not long.
+    #[must_use]
+    pub fn polls(&self) -> PollDurations {
+        let before = self.polls_before.load(Ordering::Relaxed);
+        let mut out = PollDurations { polls: self.polls_ever().saturating_sub(before), ..Default::default() };
+        for kind in self.kinds.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            if let Some((stats, long)) = kind.long_polls.stats(kind.name, kind.class) {
+                out.long.add(&long);
+                out.kinds.push(stats);
+            }
+        }
+        // A task that ended during the walk was not counted, or a long poll came after it.
+        out.polls = out.polls.max(out.long.count());
+        out.sort();
+        out
+    }
+
+    /// Begins [`Tree::polls`] anew, to measure one phase of a load. [`Tree::kinds`] and [`Tree::tasks`] keep what they have.
+    pub fn reset_polls(&self) {
+        self.polls_before.store(self.polls_ever(), Ordering::Relaxed);
+        for kind in self.kinds.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            kind.long_polls.reset();
+        }
+    }
+
+    /// Polls of ended and live tasks since the start.
+    fn polls_ever(&self) -> u64 {
+        let mut polls: u64 = {
+            let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+            kinds.values().map(|kind| kind.polls()).sum()
+        };
+        let mut stack = self.root.node().live_children();
+        while let Some(task) = stack.pop() {
+            let node = task.node();
+            if !node.is_closed() {
+                polls = polls.saturating_add(node.work.polls());
+            }
+            stack.append(&mut node.live_children());
+        }
+        polls
     }
 
     /// The live tasks, depth first.

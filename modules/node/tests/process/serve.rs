@@ -16,12 +16,19 @@ fn a_node_serves_its_pages_and_stops_cleanly_on_both_signals() {
                 ("/ready", "ready"),
                 ("/metrics", "shroud_tasks{"),
                 ("/debug/tasks", "main"),
+                ("/debug/probe", "\"blocking_share\":"),
                 ("/plain", "Hello, world!"),
             ] {
                 let (status, body) = client.request("GET", path, "").expect("an answer");
                 assert_eq!(status, 200, "{backend} {path}");
                 assert!(body.contains(expected), "{backend} {path}: {body}");
             }
+            let (status, _) = client.request("POST", "/debug/probe/reset", "").expect("an answer");
+            assert_eq!(status, 200, "{backend}");
+            let (_, body) = client.request("GET", "/debug/probe", "").expect("an answer");
+            let probe: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+            let polls = probe["polls"]["polls"].as_u64().expect("a number");
+            assert!(polls >= 1, "{backend}: {body}");
             let version = client.call("web3_clientVersion", json!([])).expect("an answer").expect("a result");
             assert!(version.as_str().expect("text").starts_with("shroud/"), "{version}");
             node.signal(signal);
