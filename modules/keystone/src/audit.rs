@@ -11,9 +11,9 @@ use shroud_ledger::{AssetId, BlockHash, Genesis, Height};
 use shroud_runtime::Runtime;
 use shroud_vm::{CodeCache, Engine};
 
-use crate::OpenError;
 use crate::journal::{JournalOptions, Scan};
 use crate::open::decode;
+use crate::{KeepSegments, OpenError};
 
 /// What an audit has found to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub enum AuditError {
     Journal(OpenError),
     /// The journal's beginning was recycled.
     #[error(
-        "the journal begins at height {first}: earlier segments were recycled (set keep_segments to keep all)"
+        "the journal begins at height {first}: earlier segments were recycled; a node that runs with keep-segments = \"all\" from genesis on keeps them"
     )]
     Incomplete {
         /// The first height that is left.
@@ -81,7 +81,7 @@ pub fn verify<R: Runtime>(
             directory: directory.join("journal"),
             genesis: genesis.hash(),
             segment_bytes: 0,
-            keep: None,
+            keep: KeepSegments::All,
         };
         let (tree, tip) = (genesis.tree().clone(), *genesis.header());
         let mut applier = Applier::new(*genesis.parameters(), Engine::new(), CodeCache::default(), tree, tip);

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use shroud_ledger::block::{MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS};
 
+use crate::KeepSegments;
+
 /// The ledger's settings. [`Config::validate`] says what is wrong with them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Bytes of a journal segment. It must hold the largest block; a power of two of at least 16 MiB serves.
     pub segment_bytes: u64,
-    /// Journal segments kept although the store has all their blocks; `None` keeps all, for audits from genesis on.
-    pub keep_segments: Option<usize>,
+    /// Journal segments kept although the store has all their blocks: all, for audits from genesis on, or the last few.
+    pub keep_segments: KeepSegments,
     /// Transactions that may wait for the writer. One more is refused at once.
     pub queue_transactions: usize,
     /// Bytes of the transactions that may wait for the writer.
@@ -45,7 +47,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             segment_bytes: 64 << 20,
-            keep_segments: Some(2),
+            keep_segments: KeepSegments::default(),
             queue_transactions: 16_384,
             queue_bytes: 64 << 20,
             block_transactions: MAX_BLOCK_TRANSACTIONS,

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `ledger`, `query` | the handle: submitting, questions |
 //! | `open`, `lock` | recovery, and the mark of who uses a directory |
+//! | `config`, `keep` | settings |
 //! | `writer` | ordering, applying, committing, writing behind |
 //! | `journal` | segments on disk: append, roll-over, recycling, scan |
 //! | `inbox`, `waiting`, `reply` | transactions on their way in, and answers on their way out |
@@ -28,6 +29,7 @@ mod config;
 mod error;
 mod inbox;
 mod journal;
+mod keep;
 mod ledger;
 mod lock;
 mod metrics;
@@ -44,6 +46,7 @@ pub use audit::{Audit, AuditError, verify};
 pub use config::{Config, ConfigError};
 pub use error::{QueryError, SubmitError};
 pub use journal::JournalError;
+pub use keep::{KeepSegments, KeepSegmentsError};
 pub use ledger::{Ledger, StopError};
 pub use metrics::{BATCH_BOUNDS, Counter, Histogram, Metrics, TIME_BOUNDS};
 pub use open::OpenError;

@@ -10,7 +10,9 @@ use faulty::Faulty;
 use futures_util::future::join_all;
 use shroud::crypto::Address;
 use shroud::dev;
-use shroud::keystone::{AuditError, Config, Inclusion, JournalError, Ledger, OpenError, SubmitError, verify};
+use shroud::keystone::{
+    AuditError, Config, Inclusion, JournalError, KeepSegments, Ledger, OpenError, SubmitError, verify,
+};
 use shroud::ledger::apply::Rejection;
 use shroud::ledger::journal::{HEADER_BYTES, Reason};
 use shroud::ledger::receipt::Status;
@@ -338,7 +340,7 @@ pub async fn segments_roll_over_and_are_recycled<R: Runtime>(runtime: R) {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path();
     let keep = |keep_segments| Config { keep_segments, ..config() };
-    let ledger = try_open(&runtime, path, keep(None)).await.unwrap();
+    let ledger = try_open(&runtime, path, keep(KeepSegments::All)).await.unwrap();
     let bulk = |nonces: std::ops::Range<u64>| {
         nonces.flat_map(|nonce| (0..10).map(move |from| bulky(from, nonce, 100_000)))
     };
@@ -350,7 +352,7 @@ pub async fn segments_roll_over_and_are_recycled<R: Runtime>(runtime: R) {
     let audit = verify(&runtime, path, &dev::genesis()).await.unwrap();
     assert_eq!((audit.height, audit.transactions), (tip.header.height, 220));
 
-    let ledger = try_open(&runtime, path, keep(Some(0))).await.unwrap();
+    let ledger = try_open(&runtime, path, keep(KeepSegments::Last(0))).await.unwrap();
     assert_eq!(ledger.snapshot().hash, tip.hash);
     submit_all(&ledger, bulk(22..66)).await;
     ledger.abort().await;
@@ -359,7 +361,7 @@ pub async fn segments_roll_over_and_are_recycled<R: Runtime>(runtime: R) {
     assert!(!segments(path)[0].ends_with("00000000000000000000.journal"), "{:?}", segments(path));
     let error = verify(&runtime, path, &dev::genesis()).await.unwrap_err();
     assert!(matches!(error, AuditError::Incomplete { .. }), "{error}");
-    let ledger = try_open(&runtime, path, keep(Some(0))).await.unwrap();
+    let ledger = try_open(&runtime, path, keep(KeepSegments::Last(0))).await.unwrap();
     assert_eq!(ledger.snapshot().hash, tip.hash);
     ledger.submit(bulky(0, 66, 10)).await.unwrap();
     ledger.stop().await.unwrap();

@@ -25,7 +25,14 @@ pub(crate) use scan::{Scan, ScanEnd};
 
 use directory::spare_path;
 
+use crate::KeepSegments;
 use crate::metrics::Metrics;
+
+/// Payloads from which on a record is made on another thread: checksum, hash and copy take about a millisecond for each MiB.
+const OFFLOAD_BYTES: usize = 256 << 10;
+
+/// A record's place and bytes.
+type Encoded = Result<(u64, Vec<u8>), WriteError>;
 
 /// Why the journal cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -89,8 +96,7 @@ pub(crate) struct JournalOptions {
     pub(crate) directory: PathBuf,
     pub(crate) genesis: Hash,
     pub(crate) segment_bytes: u64,
-    /// Durable segments to keep; `None`: all.
-    pub(crate) keep: Option<usize>,
+    pub(crate) keep: KeepSegments,
 }
 
 /// The journal, open for writing. Belongs to the shard that opened it.
@@ -162,7 +168,7 @@ impl<R: Runtime> Journal<R> {
     /// Makes a block durable. When this returns, it is.
     ///
     /// Cancel safety: not cancel safe; after a drop the journal must be dropped too, and recovered.
-    pub(crate) async fn append(&mut self, height: Height, payload: &[u8]) -> Result<(), JournalError> {
+    pub(crate) async fn append(&mut self, height: Height, payload: Vec<u8>) -> Result<(), JournalError> {
         if let Some(reason) = &self.poisoned {
             return Err(JournalError::Poisoned(Arc::clone(reason)));
         }
@@ -173,11 +179,12 @@ impl<R: Runtime> Journal<R> {
         appended
     }
 
-    async fn try_append(&mut self, height: Height, payload: &[u8]) -> Result<(), JournalError> {
-        let (offset, record) = match self.writer.append(height, payload) {
+    async fn try_append(&mut self, height: Height, payload: Vec<u8>) -> Result<(), JournalError> {
+        let (encoded, payload) = self.encode(height, payload).await?;
+        let (offset, record) = match encoded {
             Err(WriteError::SegmentFull) => {
                 self.roll_over().await?;
-                self.writer.append(height, payload)?
+                self.encode(height, payload).await?.0?
             }
             other => other?,
         };
@@ -194,6 +201,22 @@ impl<R: Runtime> Journal<R> {
             self.start_spare();
         }
         Ok(())
+    }
+
+    /// The record's place and bytes, and the payload again.
+    async fn encode(&mut self, height: Height, payload: Vec<u8>) -> Result<(Encoded, Vec<u8>), JournalError> {
+        if payload.len() < OFFLOAD_BYTES {
+            return Ok((self.writer.append(height, &payload), payload));
+        }
+        let mut writer = self.writer;
+        let job = move || (writer.append(height, &payload), writer, payload);
+        let (encoded, writer, payload) = self.runtime.offload(job).await.map_err(|lost| {
+            JournalError::io("prepare", &segment_path(&self.options.directory, self.index))(io::Error::other(
+                lost,
+            ))
+        })?;
+        self.writer = writer;
+        Ok((encoded, payload))
     }
 
     /// Says that the store has made all blocks up to `stored` durable: segments that hold no later ones may go.
@@ -225,12 +248,10 @@ impl<R: Runtime> Journal<R> {
     /// Starts making the next segment, and lets the ones go that nobody needs.
     fn start_spare(&mut self) {
         let mut obsolete = Vec::new();
-        if let Some(keep) = self.options.keep {
-            while self.closed.len() > keep
-                && self.closed.front().is_some_and(|oldest| oldest.last <= self.stored)
-            {
-                obsolete.extend(self.closed.pop_front());
-            }
+        while self.options.keep.oldest_may_go(self.closed.len())
+            && self.closed.front().is_some_and(|oldest| oldest.last <= self.stored)
+        {
+            obsolete.extend(self.closed.pop_front());
         }
         let (runtime, options) = (self.runtime.clone(), self.options.clone());
         self.spare = Some(self.runtime.spawn("journal-spare", async move {

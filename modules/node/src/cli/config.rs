@@ -5,6 +5,7 @@ use super::output::say;
 use crate::node::NodeConfig;
 use clap::Args;
 use serde::{Deserialize, Serialize};
+use shroud_keystone::KeepSegments;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -64,6 +65,12 @@ pub(crate) struct NodeFlags {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub segment_mib: Option<u64>,
 
+    /// Full journal segments to keep although the state has all their blocks: `all`, so that `shroud audit` can replay from
+    /// genesis (a start then reads all of them), or a number [default: 2]
+    #[arg(long, env = "SHROUD_KEEP_SEGMENTS", value_name = "all|N")]
+    #[serde(default, with = "super::keep_segments", skip_serializing_if = "Option::is_none")]
+    pub keep_segments: Option<KeepSegments>,
+
     /// Write the server's URL to this file once it accepts connections
     #[arg(long, env = "SHROUD_READY_FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,6 +103,7 @@ impl NodeFlags {
             drain_seconds: self.drain_seconds.or(file.drain_seconds),
             max_connections: self.max_connections.or(file.max_connections),
             segment_mib: self.segment_mib.or(file.segment_mib),
+            keep_segments: self.keep_segments.or(file.keep_segments),
             ready_file: self.ready_file.or(file.ready_file),
             config: self.config,
         })
@@ -141,6 +149,9 @@ impl NodeFlags {
                 .checked_mul(1 << 20)
                 .ok_or_else(|| Failure::usage(format_args!("segment-mib {mib} is too large")))?;
         }
+        if let Some(keep) = self.keep_segments {
+            config.keystone.keep_segments = keep;
+        }
         Ok(config)
     }
 }
@@ -162,6 +173,10 @@ pub(crate) fn print(flags: NodeFlags) -> Result<(), Failure> {
     flags.data = Some(flags.data.unwrap_or_else(|| "shroud-data".into()));
     flags.cores = Some(runtime.cores);
     flags.drain_seconds = Some(runtime.drain.as_secs());
+    let (limits, keystone) = (shroud_ghostwire::http::Limits::default(), shroud_keystone::Config::default());
+    flags.max_connections = flags.max_connections.or(Some(limits.connections));
+    flags.segment_mib = flags.segment_mib.or(Some(keystone.segment_bytes >> 20));
+    flags.keep_segments = flags.keep_segments.or(Some(keystone.keep_segments));
     say(toml::to_string(&flags).map_err(Failure::of("printing the configuration"))?.trim_end());
     Ok(())
 }

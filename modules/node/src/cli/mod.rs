@@ -5,6 +5,7 @@ mod compare;
 mod config;
 mod genesis;
 mod inspect;
+mod keep_segments;
 mod node;
 mod output;
 mod wallet;

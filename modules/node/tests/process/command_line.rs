@@ -51,8 +51,45 @@ fn flags_win_over_environment_over_file_over_defaults() {
         "listen = \"127.0.0.1:1003\"",
         "drain-seconds = 3",
         "data = \"shroud-data\"",
+        "max-connections = 10000",
+        "segment-mib = 64",
+        "keep-segments = 2",
     ] {
         assert!(text.contains(line), "{line} is missing from {text}");
+    }
+}
+
+#[test]
+fn segments_to_keep_are_all_or_a_number() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("node.toml");
+    let path = file.to_str().expect("text");
+    let printed = |arguments: &[&str], variable: Option<&str>| {
+        let mut command = Command::new(SHROUD);
+        command.arg("config").args(arguments);
+        variable.map(|value| command.env("SHROUD_KEEP_SEGMENTS", value));
+        let output = command.output().expect("the command runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).expect("text");
+        let line = text.lines().find(|line| line.starts_with("keep-segments"));
+        line.expect("the setting").to_owned()
+    };
+    for (text, shown) in [("all", "\"all\""), ("0", "0"), ("1", "1"), ("4294967295", "4294967295")] {
+        let expected = format!("keep-segments = {shown}");
+        assert_eq!(printed(&["--keep-segments", text], Some("7")), expected);
+        assert_eq!(printed(&[], Some(text)), expected);
+        // What is printed is what a file may say.
+        std::fs::write(&file, &expected).expect("written");
+        assert_eq!(printed(&["--config", path], None), expected);
+    }
+    for text in ["", "some", "ALL", "-1", "2.5", "4294967296"] {
+        let argument = format!("--keep-segments={text}");
+        fails(&["node", "--dev", &argument], 2, "a number from 0 to 4294967295");
+    }
+    for value in ["\"some\"", "\"2\"", "-1", "2.5", "4294967296", "true", "[2]"] {
+        std::fs::write(&file, format!("keep-segments = {value}")).expect("written");
+        fails(&["config", "--config", path], 2, "a number from 0 to 4294967295");
+        fails(&["config", "--config", path], 2, "keep-segments");
     }
 }
 
