@@ -16,9 +16,14 @@ pub(crate) fn backends() -> Vec<String> {
     let list: Vec<Value> = serde_json::from_slice(&output.stdout).expect("shroud backends prints JSON");
     let (runs, skipped): (Vec<_>, Vec<_>) = list.into_iter().partition(|backend| backend["runs"] == true);
     for backend in skipped {
-        println!("SKIPPED {}: {}", backend["backend"], backend["why"]);
+        tell(format_args!("SKIPPED {}: {}", backend["backend"], backend["why"]));
     }
     runs.iter().map(|backend| backend["backend"].as_str().expect("a name").to_owned()).collect()
+}
+
+/// Says something even when the test passes: the test harness shows what is printed only when it fails.
+pub(crate) fn tell(what: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{what}");
 }
 
 /// A running node; killed when dropped.
@@ -30,22 +35,13 @@ pub(crate) struct Node {
 impl Node {
     /// Starts a node of the development chain over `data` and waits until it serves.
     pub(crate) fn start(backend: &str, data: &Path) -> Self {
-        Self::start_with(backend, data, &[])
+        Self::start_with(backend, data, &["--segment-mib", "16"])
     }
 
+    /// The same with more settings.
     pub(crate) fn start_with(backend: &str, data: &Path, extra: &[&str]) -> Self {
         let mut child = Command::new(SHROUD)
-            .args([
-                "node",
-                "--dev",
-                "--listen",
-                "127.0.0.1:0",
-                "--segment-mib",
-                "16",
-                "--backend",
-                backend,
-                "--data",
-            ])
+            .args(["node", "--dev", "--listen", "127.0.0.1:0", "--backend", backend, "--data"])
             .arg(data)
             .args(extra)
             .stdout(Stdio::piped())

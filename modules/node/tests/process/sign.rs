@@ -1,9 +1,11 @@
-//! Signing native transactions of the development chain.
+//! Signing transactions of the development chain.
 
 use shroud::crypto::Address;
 use shroud::crypto::ed25519::SigningKey;
+use shroud::crypto::secp256k1;
 use shroud::dev;
 use shroud::ledger::transaction::Action;
+use shroud::ledger::transaction::ethereum::{EthereumFees, EthereumRequest};
 use shroud::ledger::transaction::native::NativeBody;
 use shroud::ledger::{ChainId, GCC, Gas, Nonce};
 
@@ -58,5 +60,34 @@ impl Sender {
             action,
         };
         shroud::wire::hex::data(&body.sign(&self.key).encode())
+    }
+}
+
+/// One of the funded accounts with an Ethereum key, sending transfers as large as wanted.
+pub(crate) struct BulkySender {
+    key: secp256k1::SigningKey,
+    pub(crate) address: String,
+}
+
+impl BulkySender {
+    pub(crate) fn new(index: u32) -> Self {
+        Self {
+            key: secp256k1::SigningKey::from_secret(&dev::ethereum_secret(index)).expect("a key"),
+            address: dev::ethereum_address(index).expect("a key").to_string(),
+        }
+    }
+
+    /// A transfer with `bytes` bytes of data that nobody reads.
+    pub(crate) fn transfer(&self, nonce: u64, to: String, amount: u128, bytes: usize) -> String {
+        let request = EthereumRequest {
+            chain_id: ChainId(dev::CHAIN_ID),
+            nonce: Nonce(nonce),
+            gas_limit: Gas(21_000 + 16 * bytes as u64),
+            fees: EthereumFees::Legacy { gas_price: GAS_PRICE },
+            to: to.parse().expect("an address"),
+            value: amount,
+            input: vec![1; bytes],
+        };
+        shroud::wire::hex::data(&request.sign(&self.key).expect("a signature"))
     }
 }
