@@ -218,8 +218,8 @@ async fn write_genesis<R: Runtime>(
     if !is_new {
         return Ok(());
     }
-    let (batch, store) = (WriteBatch::genesis(genesis), Arc::clone(store));
-    let job = move || store.write(&batch).and_then(|()| store.sync());
+    let (genesis, store) = (genesis.clone(), Arc::clone(store));
+    let job = move || store.write(&WriteBatch::genesis(&genesis)).and_then(|()| store.sync());
     Ok(runtime.offload(job).await??)
 }
 

@@ -56,33 +56,41 @@ impl Recent {
         }
     }
 
-    /// Adds the next block. Blocks beyond the limits go, oldest first, once the store has them (`stored`).
-    pub(crate) fn push(&mut self, block: Arc<AppliedBlock>, stored: Height) {
-        let height = block.block.header.height;
-        self.by_hash.insert(block.hash, height);
-        let entries = (0u32..).zip(&block.hashes).map(|(index, hash)| (*hash, (height, index)));
-        self.by_transaction.extend(entries);
+    /// Adds the next block; its transactions are found once they have been indexed.
+    pub(crate) fn push(&mut self, block: Arc<AppliedBlock>) {
+        self.by_hash.insert(block.hash, block.block.header.height);
         let weight = weight(&block);
         self.bytes = self.bytes.saturating_add(weight);
         self.blocks.push_back((block, weight));
-        while self.blocks.len() > self.max_blocks || self.bytes > self.max_bytes {
-            // The last block stays whatever it weighs: it is what most questions are about.
-            match self.blocks.front() {
-                Some((oldest, _)) if oldest.block.header.height <= stored && self.blocks.len() > 1 => {
-                    self.drop_oldest()
-                }
-                _ => return,
-            }
-        }
     }
 
-    fn drop_oldest(&mut self) {
-        if let Some((block, weight)) = self.blocks.pop_front() {
-            self.bytes = self.bytes.saturating_sub(weight);
-            self.by_hash.remove(&block.hash);
-            for hash in &block.hashes {
-                self.by_transaction.remove(hash);
-            }
+    /// Lets these transactions of the block at `height` be found; the first of them has the index `from`.
+    pub(crate) fn index(&mut self, height: Height, from: u32, hashes: &[TransactionHash]) {
+        let entries = (from..).zip(hashes).map(|(index, hash)| (*hash, (height, index)));
+        self.by_transaction.extend(entries);
+    }
+
+    /// Takes the oldest block out if the limits are exceeded and the store has it (`stored`). Its transactions are no longer
+    /// found, and are to be forgotten by [`Recent::forget`].
+    pub(crate) fn pop(&mut self, stored: Height) -> Option<Arc<AppliedBlock>> {
+        if self.blocks.len() <= self.max_blocks && self.bytes <= self.max_bytes {
+            return None;
+        }
+        // The last block stays whatever it weighs: it is what most questions are about.
+        let (oldest, _) = self.blocks.front()?;
+        if oldest.block.header.height > stored || self.blocks.len() == 1 {
+            return None;
+        }
+        let (block, weight) = self.blocks.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(weight);
+        self.by_hash.remove(&block.hash);
+        Some(block)
+    }
+
+    /// Removes transactions of a block that was taken out.
+    pub(crate) fn forget(&mut self, hashes: &[TransactionHash]) {
+        for hash in hashes {
+            self.by_transaction.remove(hash);
         }
     }
 
@@ -132,15 +140,23 @@ mod tests {
         })
     }
 
+    fn push(recent: &mut Recent, block: Arc<AppliedBlock>, stored: Height) {
+        recent.push(Arc::clone(&block));
+        recent.index(block.block.header.height, 0, &block.hashes);
+        while let Some(old) = recent.pop(stored) {
+            recent.forget(&old.hashes);
+        }
+    }
+
     #[test]
     fn the_window_keeps_the_latest_and_what_the_store_lacks() {
         let mut recent = Recent::new(3, usize::MAX);
-        (5..=7).for_each(|height| recent.push(block(height), Height(100)));
+        (5..=7).for_each(|height| push(&mut recent, block(height), Height(100)));
         assert_eq!(recent.at(Height(5)).unwrap().block.header.height, Height(5));
         assert!(recent.at(Height(4)).is_none() && recent.at(Height(8)).is_none());
-        recent.push(block(8), Height(4));
+        push(&mut recent, block(8), Height(4));
         assert!(recent.at(Height(5)).is_some(), "the store does not have it yet");
-        recent.push(block(9), Height(6));
+        push(&mut recent, block(9), Height(6));
         assert!(recent.at(Height(6)).is_none() && recent.at(Height(7)).is_some());
         assert!(recent.block(&Hash([6; 32])).is_none() && recent.transaction(&Hash([6; 32])).is_none());
         assert_eq!(recent.transaction(&Hash([9; 32])).unwrap().1, 0);
@@ -150,7 +166,7 @@ mod tests {
     #[test]
     fn weight_counts_too_but_the_last_block_stays() {
         let mut recent = Recent::new(100, 1);
-        (1..=3).for_each(|height| recent.push(block(height), Height(100)));
+        (1..=3).for_each(|height| push(&mut recent, block(height), Height(100)));
         assert!(recent.at(Height(2)).is_none());
         assert_eq!(recent.block(&Hash([3; 32])).unwrap().block.header.height, Height(3));
     }

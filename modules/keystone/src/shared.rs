@@ -87,22 +87,26 @@ impl Shared {
         lock(&self.tip).clone()
     }
 
-    pub(crate) fn set_tip(&self, tree: StateTree) {
-        let before = std::mem::replace(&mut *lock(&self.tip), tree);
-        // Outside the lock: it may be the last to hold some nodes.
-        drop(before);
+    /// Gives back the state before. Drop it where it may take its time: it may be the last to hold a large part of a tree.
+    #[must_use]
+    pub(crate) fn set_tip(&self, tree: StateTree) -> StateTree {
+        std::mem::replace(&mut *lock(&self.tip), tree)
     }
 
-    /// Shows a durable block to readers.
-    pub(crate) fn publish(&self, block: &Arc<AppliedBlock>, tree: StateTree) {
+    /// Shows a durable block's state to readers. Gives back the state before, as [`Shared::set_tip`] does.
+    #[must_use]
+    pub(crate) fn publish(&self, block: &AppliedBlock, tree: StateTree) -> Arc<Snapshot> {
         let header = block.block.header;
         let snapshot = Arc::new(Snapshot { tree, header, hash: block.hash });
-        lock(&self.recent).push(Arc::clone(block), self.stored());
         let before = std::mem::replace(&mut *lock(&self.durable), snapshot);
-        drop(before);
         self.metrics.blocks.add(1);
         self.metrics.transactions.add(header.count.into());
         self.metrics.height.set(header.height.0);
+        before
+    }
+
+    pub(crate) fn change_recent<T>(&self, change: impl FnOnce(&mut Recent) -> T) -> T {
+        change(&mut lock(&self.recent))
     }
 
     pub(crate) fn recent<T>(&self, look: impl FnOnce(&Recent) -> T) -> T {

@@ -73,7 +73,7 @@ impl<'a, R: Runtime> Applying<'a, R> {
     async fn make_blocks(&mut self, mut applier: Applier) -> Result<(), Failure> {
         loop {
             self.check()?;
-            self.collect(&applier)?;
+            self.collect(&applier).await?;
             if !self.work.is_empty() {
                 applier = self.make_block(applier).await?;
             } else if self.shared.inbox.is_closed() && self.shared.inbox.len() == 0 {
@@ -94,7 +94,7 @@ impl<'a, R: Runtime> Applying<'a, R> {
         // Whatever comes last before the end is taken after this block.
         while self.fill(&mut applier).await? && !self.stage.is_free() && !self.shared.inbox.is_closed() {
             self.wait().await?;
-            self.collect(&applier)?;
+            self.collect(&applier).await?;
         }
         while !self.stage.is_free() {
             self.wait_for_stage().await?;
@@ -106,8 +106,8 @@ impl<'a, R: Runtime> Applying<'a, R> {
         let (applier, sealed) = self.seal(applier).await?;
         self.shared.metrics.batch.record_count(sealed.replies.len());
         self.shared.metrics.apply.record_time(self.runtime.now().saturating_duration_since(begun));
-        self.shared.set_tip(sealed.tree.clone());
-        self.stage.put(sealed);
+        let before = self.shared.set_tip(sealed.tree.clone());
+        self.stage.put(Sealed { before, ..sealed });
         Ok(applier)
     }
 
@@ -233,11 +233,11 @@ impl<'a, R: Runtime> Applying<'a, R> {
         self.hashes.clear();
         let replies = std::mem::take(&mut self.replies);
         self.pace.restart();
-        Ok((applier, Sealed { block, tree, payload, replies }))
+        Ok((applier, Sealed { block, tree, before: Default::default(), payload, replies }))
     }
 
     /// Takes what has arrived, and sends out who has waited too long.
-    fn collect(&mut self, applier: &Applier) -> Result<(), Failure> {
+    async fn collect(&mut self, applier: &Applier) -> Result<(), Failure> {
         self.shared.inbox.take(&mut self.work);
         let now = self.runtime.now();
         while let Some(late) = self.room.expire(now) {
@@ -247,6 +247,10 @@ impl<'a, R: Runtime> Applying<'a, R> {
             late.replies.answer(Err(SubmitError::NonceGap { expected, stated }), &mut self.wakes);
             self.shared.metrics.rejected.add(1);
             self.shared.metrics.waiting.set(self.room.len() as u64);
+            if self.pace.is_due() {
+                self.wakes.send();
+                self.pace.rest().await;
+            }
         }
         self.wakes.send();
         Ok(())

@@ -3,27 +3,29 @@
 use std::sync::Arc;
 
 use futures_lite::future::yield_now;
+use shroud_ledger::StateTree;
 use shroud_ledger::apply::AppliedBlock;
 use shroud_runtime::Runtime;
 use shroud_runtime::sync::channel::Sender;
 
 use super::Failure;
 use super::stage::{Sealed, Stage};
+use super::store::{Committed, Obsolete};
 use crate::SubmitError;
 use crate::journal::Journal;
 use crate::recent::inclusion;
 use crate::reply::Wakes;
 use crate::shared::Shared;
 
-/// Answers between rests: about a tenth of a millisecond.
-const ANSWERS: usize = 256;
+/// Answers, or entries of an index, between rests: about a tenth of a millisecond.
+const STEP: usize = 256;
 
 pub(super) struct Committing<'a, R: Runtime> {
     runtime: R,
     shared: &'a Shared,
     stage: &'a Stage,
     journal: Journal<R>,
-    store: Sender<Arc<AppliedBlock>>,
+    store: Sender<Committed>,
 }
 
 impl<'a, R: Runtime> Committing<'a, R> {
@@ -32,7 +34,7 @@ impl<'a, R: Runtime> Committing<'a, R> {
         shared: &'a Shared,
         stage: &'a Stage,
         journal: Journal<R>,
-        store: Sender<Arc<AppliedBlock>>,
+        store: Sender<Committed>,
     ) -> Self {
         Self { runtime, shared, stage, journal, store }
     }
@@ -40,7 +42,7 @@ impl<'a, R: Runtime> Committing<'a, R> {
     pub(super) async fn run(mut self) -> Result<(), Failure> {
         while let Some((block, payload)) = self.stage.next().await {
             let begun = self.runtime.now();
-            let appended = self.journal.append(block.block.header.height, &payload).await;
+            let appended = self.journal.append(block.block.header.height, payload).await;
             // A failure of the store while the sync was in flight does not undo the sync, but nothing may follow it.
             let failure = match appended {
                 Ok(()) => None,
@@ -55,8 +57,8 @@ impl<'a, R: Runtime> Committing<'a, R> {
                 return Err(failure);
             }
             self.shared.metrics.sync.record_time(self.runtime.now().saturating_duration_since(begun));
-            self.answer(sealed).await;
-            if self.store.send(block).await.is_err() {
+            let obsolete = self.answer(sealed).await;
+            if self.store.send(Committed { block, obsolete }).await.is_err() {
                 return Err(self.shared.fail("the store's task has ended"));
             }
             self.journal.retire(self.shared.synced());
@@ -64,10 +66,10 @@ impl<'a, R: Runtime> Committing<'a, R> {
         Ok(())
     }
 
-    /// Readers first, so that whoever is answered finds what it was answered.
-    async fn answer(&self, sealed: Sealed) {
-        let Sealed { block, tree, replies, .. } = sealed;
-        self.shared.publish(&block, tree);
+    /// Readers first, so that whoever is answered finds what it was answered. Gives what nobody needs any more.
+    async fn answer(&self, sealed: Sealed) -> Obsolete {
+        let Sealed { block, tree, before, replies, .. } = sealed;
+        let obsolete = self.publish(&block, tree, before).await;
         let mut wakes = Wakes::default();
         for (index, replies) in replies.into_iter().enumerate() {
             match inclusion(&block, index) {
@@ -75,7 +77,7 @@ impl<'a, R: Runtime> Committing<'a, R> {
                 // Never: there is a receipt for each. Dropping the replies tells the callers that something is wrong.
                 None => drop(replies),
             }
-            if (index + 1) % ANSWERS == 0 {
+            if (index + 1) % STEP == 0 {
                 wakes.send();
                 yield_now().await;
             }
@@ -83,5 +85,31 @@ impl<'a, R: Runtime> Committing<'a, R> {
         wakes.send();
         // The stage is free: the applying side must be polled to see it.
         yield_now().await;
+        obsolete
+    }
+
+    /// Shows the block to readers, in steps: an index over many large blocks takes its time.
+    async fn publish(&self, block: &Arc<AppliedBlock>, tree: StateTree, before: StateTree) -> Obsolete {
+        let shared = self.shared;
+        shared.change_recent(|recent| recent.push(Arc::clone(block)));
+        let height = block.block.header.height;
+        for (step, hashes) in (0u32..).zip(block.hashes.chunks(STEP)) {
+            if step > 0 {
+                yield_now().await;
+            }
+            shared.change_recent(|recent| recent.index(height, step.saturating_mul(STEP as u32), hashes));
+        }
+        let snapshot = shared.publish(block, tree);
+        let mut blocks = Vec::new();
+        while let Some(old) = shared.change_recent(|recent| recent.pop(shared.stored())) {
+            for (step, hashes) in old.hashes.chunks(STEP).enumerate() {
+                if step > 0 || !blocks.is_empty() {
+                    yield_now().await;
+                }
+                shared.change_recent(|recent| recent.forget(hashes));
+            }
+            blocks.push(old);
+        }
+        Obsolete { snapshot, before, blocks }
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Sealed {
     pub(super) block: Arc<AppliedBlock>,
     /// The state after it.
     pub(super) tree: StateTree,
+    /// The state before it, to be dropped where that may take its time.
+    pub(super) before: StateTree,
     /// The journal's payload.
     pub(super) payload: Vec<u8>,
     /// One for each transaction.
