@@ -41,13 +41,18 @@ pub(crate) fn run(plan: &SlotPlan<'_>, progress: &mut dyn FnMut(&PhasePlan)) -> 
     session.deploy()?;
     let memory_start = server.process.memory().map_err(CompareError::io("the node's memory"))?;
     let mut phases = Vec::new();
-    let mut probes: Vec<Probe> = Vec::new();
+    let (mut probes, mut waited) = (Vec::<Probe>::new(), Duration::ZERO);
+    let kept_waiting = || {
+        let waited = server.process.kept_waiting(is_worker);
+        waited.map_err(CompareError::io("how long the node's threads waited for a processor"))
+    };
     for phase in &plan.work.phases {
         progress(&phase.plan);
         let purpose = phase.plan.purpose;
         if purpose != Purpose::WarmUp && probes.last().is_none_or(|probe| probe.purpose != purpose) {
             session.reset_probe()?;
-            probes.push(Probe { purpose, seen: Seen::default() });
+            waited = kept_waiting()?;
+            probes.push(Probe { purpose, off_cpu_us: 0.0, seen: Seen::default() });
         }
         let result = session.phase(phase)?;
         if phase.plan.purpose != Purpose::WarmUp {
@@ -55,6 +60,8 @@ pub(crate) fn run(plan: &SlotPlan<'_>, progress: &mut dyn FnMut(&PhasePlan)) -> 
         }
         if let Some(probe) = probes.last_mut() {
             probe.seen = session.probe()?;
+            let waited = kept_waiting()?.saturating_sub(waited);
+            probe.off_cpu_us = waited.as_secs_f64() * 1e6;
         }
     }
     session.check_counter()?;
@@ -79,6 +86,11 @@ pub(crate) fn run(plan: &SlotPlan<'_>, progress: &mut dyn FnMut(&PhasePlan)) -> 
     drop(session);
     let stopped = server.stop()?;
     Ok(Slot { stop_ms: stopped.as_secs_f64() * 1e3, ..slot })
+}
+
+/// Whether a thread of the node polls tasks: those are numbered.
+fn is_worker(thread: &str) -> bool {
+    thread.strip_prefix("shroud-").is_some_and(|number| number.parse::<usize>().is_ok())
 }
 
 struct Session<'a> {

@@ -12,6 +12,11 @@ pub(crate) fn schedstat_nanos(text: &str) -> Option<u64> {
     text.split_ascii_whitespace().next()?.parse().ok()
 }
 
+/// Nanoseconds ready to run while others ran: the second field of `schedstat`.
+pub(crate) fn schedstat_wait_nanos(text: &str) -> Option<u64> {
+    text.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
 /// The number after `key:` in a file of such lines (`status`, `smaps_rollup`, `meminfo`); units are left out.
 pub(crate) fn field(text: &str, key: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
@@ -68,7 +73,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_survived(text: String) {
-            let _ = (stat_ticks(&text), schedstat_nanos(&text), field(&text, "Vm"), total_and_steal(&text));
+            let _ = (stat_ticks(&text), schedstat_nanos(&text), schedstat_wait_nanos(&text), field(&text, "Vm"), total_and_steal(&text));
         }
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// By how much the tick counter may lag the precise one: it counts in steps of a tick in each of user and system mode.
 const TICK_SLACK: u64 = 2;
@@ -97,6 +98,27 @@ impl Process {
         Ok(usage)
     }
 
+    /// How long the threads that `chosen` names were ready to run while the kernel ran others, since they began.
+    ///
+    /// # Errors
+    /// When it has ended, or `/proc` cannot be read.
+    pub fn kept_waiting(&self, chosen: impl Fn(&str) -> bool) -> io::Result<Duration> {
+        let mut nanos = 0;
+        for task in fs::read_dir(self.root.join("task"))? {
+            let task = task?.path();
+            // A thread may end while it is looked at.
+            let (Ok(name), Ok(schedstat)) =
+                (fs::read_to_string(task.join("comm")), fs::read_to_string(task.join("schedstat")))
+            else {
+                continue;
+            };
+            if chosen(name.trim_end()) {
+                nanos += parse::schedstat_wait_nanos(&schedstat).ok_or_else(|| unreadable("schedstat"))?;
+            }
+        }
+        Ok(Duration::from_nanos(nanos))
+    }
+
     /// Its memory now.
     ///
     /// # Errors
@@ -187,6 +209,8 @@ mod tests {
             "{memory:?}"
         );
         assert!(process.descriptors().unwrap() >= 3);
+        assert_eq!(process.kept_waiting(|name| name == "no such thread").unwrap(), Duration::ZERO);
+        assert!(process.kept_waiting(|_| true).is_ok());
     }
 
     #[test]

@@ -38,14 +38,19 @@ pub struct Blocking {
     pub blocking_share: f64,
     /// The chance that whatever becomes ready at some moment waits for more than 1 ms for the poll in progress alone, 0 to 1.
     pub blocked_share: f64,
+    /// The share of time for which the threads were ready to run and the kernel ran others, 0 to 1. It lengthens polls: where
+    /// it is of the size of `blocked_share`, the machine blocked the threads and not a task.
+    pub off_cpu_share: f64,
 }
 
 impl Blocking {
     /// Sums up what the probe saw in the runs of a backend.
     pub(super) fn of(report: &Report, backend: &str, purpose: Purpose) -> Option<Self> {
-        let probes = super::summary::runs(report, backend).flat_map(|slot| &slot.probes);
-        let seen: Vec<&Seen> =
-            probes.filter(|probe| probe.purpose == purpose).map(|probe| &probe.seen).collect();
+        let probes: Vec<_> = super::summary::runs(report, backend)
+            .flat_map(|slot| &slot.probes)
+            .filter(|probe| probe.purpose == purpose)
+            .collect();
+        let seen: Vec<&Seen> = probes.iter().map(|probe| &probe.seen).collect();
         seen.first()?;
         let delays = || seen.iter().map(|seen| &seen.delay);
         let polls = || seen.iter().map(|seen| &seen.polls);
@@ -74,6 +79,7 @@ impl Blocking {
             blocking,
             blocking_share: blocking as f64 / count.max(1) as f64,
             blocked_share: excess / time.max(1.0),
+            off_cpu_share: probes.iter().map(|probe| probe.off_cpu_us).sum::<f64>() / time.max(1.0),
         })
     }
 
@@ -98,7 +104,15 @@ pub(crate) fn verdict(report: &Report) -> Option<(String, bool)> {
             "no thread was blocked: nothing held one for more than 1 ms at p99.9, on any backend".to_owned(),
             true,
         ),
-        blocked => (format!("blocked for more than 1 ms at p99.9: {}", blocked.join(", ")), false),
+        names => {
+            let off = all().flat_map(|backend| &backend.blocking).filter(|blocking| !blocking.is_free());
+            let off = off.map(|blocking| blocking.off_cpu_share * 100.0).fold(0.0, f64::max);
+            let names = names.join(", ");
+            let line = format!(
+                "blocked for more than 1 ms at p99.9: {names} (off the processor for up to {off:.1}% of time)"
+            );
+            (line, false)
+        }
     })
 }
 
@@ -166,6 +180,9 @@ mod tests {
         let mut report = report;
         report.summary.backends[1].blocking[0] = held;
         let (line, good) = verdict(&report).unwrap();
-        assert!(!good && line.ends_with("at p99.9: tokio+async-io"), "{line}");
+        assert!(
+            !good && line.contains("at p99.9: tokio+async-io (off the processor for up to 5.0%"),
+            "{line}"
+        );
     }
 }

@@ -238,12 +238,12 @@ fn threads(out: &mut String, report: &Report) {
         out,
         "<h2>Is any thread blocked?</h2>\n<p>Blocked is a thread that one poll holds for more than 1 ms: nothing else on it can run. \
          Polls are timed one by one; time for which the kernel gave the processor to another thread meanwhile is in \
-         them. Blocked time is the chance that whatever becomes ready at some moment waits for more than 1 ms for the poll in progress. \
+         them; off CPU says how much that was. Blocked time is the chance that whatever becomes ready at some moment waits for more than 1 ms for the poll in progress. \
          Task delay is how long a ready task waited to be polled, behind all others that were ready: at capacity that is \
          mostly the queue of requests. Warm-up is not in these numbers.</p>\n<div class=\"banner {}\">{}</div>\n\
          <div class=\"scroll\"><table>\n<thead><tr><th>backend</th><th class=\"left\">load</th><th>task delay µs, p50</th><th>p99</th>\
          <th>p99.9</th><th>max</th><th>poll µs, p99.9</th><th>longest</th><th class=\"left\">whose</th><th>polls</th><th>over 1 ms</th>\
-         <th>share</th><th>blocked time</th></tr></thead>\n<tbody>\n",
+         <th>share</th><th>blocked time</th><th>off CPU</th></tr></thead>\n<tbody>\n",
         if good { "good" } else { "bad" },
         escape(&verdict)
     );
@@ -256,7 +256,7 @@ fn threads(out: &mut String, report: &Report) {
             let _ = writeln!(
                 out,
                 "<tr><td>{}</td><td class=\"left\">{load}</td><td>{:.0}</td><td>{:.0}</td><td>{:.0}</td><td>{:.0}</td><td>{:.0}</td>\
-                 <td>{:.0}</td><td class=\"left\">{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+                 <td>{:.0}</td><td class=\"left\">{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
                 escape(&backend.backend),
                 seen.delay_p50_us,
                 seen.delay_p99_us,
@@ -269,6 +269,7 @@ fn threads(out: &mut String, report: &Report) {
                 seen.blocking,
                 share(seen.blocking_share),
                 share(seen.blocked_share),
+                share(seen.off_cpu_share),
             );
         }
     }

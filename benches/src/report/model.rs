@@ -131,6 +131,9 @@ pub struct Slot {
 pub struct Probe {
     /// Which phases.
     pub purpose: Purpose,
+    /// How long the threads that poll tasks were ready to run while the kernel ran others, summed, in microseconds: the node's own
+    /// blocking threads, or other processes. It is in the polls and delays that were running meanwhile.
+    pub off_cpu_us: f64,
     /// What it saw.
     #[serde(flatten)]
     pub seen: Seen,

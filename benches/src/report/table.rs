@@ -156,9 +156,9 @@ fn threads(out: &mut String, report: &Report, style: &Style) {
         "poll p99.9",
         "longest ms",
         "whose",
-        "blocked",
         "of polls",
-        "of time"
+        "of time",
+        "off CPU"
     );
     for backend in &report.summary.backends {
         for (load, purpose) in
@@ -175,9 +175,9 @@ fn threads(out: &mut String, report: &Report, style: &Style) {
                 millis(seen.poll_p999_us),
                 millis(seen.longest_us),
                 clip(seen.longest.as_deref().unwrap_or("-"), 18),
-                seen.blocking,
                 share(seen.blocking_share),
                 share(seen.blocked_share),
+                share(seen.off_cpu_share),
                 if colour.is_empty() { "" } else { end },
             );
         }

@@ -82,7 +82,7 @@ fn probe(purpose: Purpose) -> Probe {
         buckets: vec![(73.7, 149), (1_441.8, 1)],
         tasks: vec![task("ledger-writer", 1, 1_400.0), task("verify", 0, 73.0)],
     };
-    Probe { purpose, seen: Seen { seconds: 2.0, threads: 1, delay, polls } }
+    Probe { purpose, off_cpu_us: 100_000.0, seen: Seen { seconds: 2.0, threads: 1, delay, polls } }
 }
 
 fn phases(cost: f64) -> Vec<PhaseResult> {
@@ -133,9 +133,12 @@ fn json_tells_of_blocked_threads_where_the_documentation_says() {
     for field in ["p50_us", "p99_us", "p999_us", "max_us"] {
         assert!(probe["delay"][field].is_f64() && probe["polls"][field].is_f64(), "{field}: {probe}");
     }
+    assert_eq!(probe["off_cpu_us"], 100_000.0);
     assert_eq!(probe["polls"]["tasks"][0]["name"], "ledger-writer");
     let summary = &json["summary"]["backends"][0]["blocking"][0];
-    for field in ["delay_p999_us", "poll_p999_us", "longest_us", "blocking_share", "blocked_share"] {
+    for field in
+        ["delay_p999_us", "poll_p999_us", "longest_us", "blocking_share", "blocked_share", "off_cpu_share"]
+    {
         assert!(summary[field].is_f64(), "{field}: {summary}");
     }
     assert_eq!(summary["longest"], "ledger-writer");
