@@ -8,3 +8,4 @@ mod node;
 mod rpc;
 mod serve;
 mod sign;
+mod wallet;
