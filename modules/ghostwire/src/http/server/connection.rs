@@ -115,7 +115,8 @@ async fn finish<R: Runtime>(
             if let Err(error) = result {
                 tracing::debug!(peer = %activity.peer(), %error, "http connection failed");
             }
-            !activity.has_input_ended()
+            // A client that has closed its side may still be reading slowly.
+            !activity.has_input_ended() || link.has_unsent()
         }
         End::Failed(error) => {
             tracing::debug!(peer = %activity.peer(), %error, "http connection broke off");

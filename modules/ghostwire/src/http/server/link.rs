@@ -66,6 +66,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         (inner.sent, inner.blocked)
     }
 
+    /// Whether anything waits for the socket to take it.
+    pub(crate) fn has_unsent(&self) -> bool {
+        let inner = self.lock();
+        inner.written < inner.kept.len()
+    }
+
     /// Sends `bytes` after all else. Cancel safety: a part of them may have been sent.
     pub(crate) async fn send(&self, bytes: &[u8]) -> io::Result<()> {
         self.lock().kept.extend_from_slice(bytes);
@@ -185,5 +191,65 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LinkIo<S> {
         let mut inner = self.0.lock();
         ready!(inner.poll_send(cx, &self.0.activity))?;
         Pin::new(&mut inner.stream).poll_close(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Metrics;
+    use futures_lite::future::block_on;
+    use std::task::Waker;
+    use std::time::Instant;
+
+    /// A socket that takes `room` bytes and whose peer has closed its side.
+    #[derive(Default)]
+    struct HalfClosed {
+        room: usize,
+        taken: Vec<u8>,
+    }
+
+    impl AsyncRead for HalfClosed {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(0))
+        }
+    }
+
+    impl AsyncWrite for HalfClosed {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let count = self.room.min(bytes.len());
+            self.room -= count;
+            self.taken.extend_from_slice(&bytes[..count]);
+            if count == 0 { Poll::Pending } else { Poll::Ready(Ok(count)) }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn what_a_slow_reader_has_not_taken_is_known_and_sent_after_its_half_close() {
+        let peer = ([127, 0, 0, 1], 1).into();
+        let activity = Arc::new(Activity::new(peer, Instant::now(), Metrics::new().stripe()));
+        let link = Link::new(HalfClosed { room: 3, ..HalfClosed::default() }, Arc::clone(&activity));
+        let mut io = LinkIo(Arc::clone(&link));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut io).poll_write(&mut cx, b"answer").is_ready());
+        assert!(Pin::new(&mut io).poll_read(&mut cx, &mut [0; 8]).is_ready());
+        assert!(link.poll_send(&mut cx).is_pending());
+        assert!(activity.has_input_ended() && link.has_unsent());
+        link.lock().stream.room = 8;
+        block_on(link.linger(0)).expect("sent");
+        assert!(!link.has_unsent());
+        assert_eq!(link.lock().stream.taken, b"answer");
     }
 }
