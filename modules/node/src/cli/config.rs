@@ -154,6 +154,22 @@ impl NodeFlags {
         }
         Ok(config)
     }
+
+    /// Every setting, as TOML: what nothing was said about has its default.
+    fn merged(mut self) -> Result<String, toml::ser::Error> {
+        let runtime = self.runtime_config();
+        let (limits, keystone) =
+            (shroud_ghostwire::http::Limits::default(), shroud_keystone::Config::default());
+        self.backend = Some(self.backend().to_owned());
+        self.listen = self.listen.or(Some(NodeConfig::DEFAULT_LISTEN));
+        self.data = self.data.or_else(|| Some("shroud-data".into()));
+        self.cores = Some(runtime.cores);
+        self.drain_seconds = Some(runtime.drain.as_secs());
+        self.max_connections = self.max_connections.or(Some(limits.connections));
+        self.segment_mib = self.segment_mib.or(Some(keystone.segment_bytes >> 20));
+        self.keep_segments = self.keep_segments.or(Some(keystone.keep_segments));
+        toml::to_string(&self)
+    }
 }
 
 /// Reads and checks a genesis file.
@@ -166,17 +182,16 @@ pub(crate) fn read_genesis(path: &Path) -> Result<shroud_ledger::genesis::Genesi
 
 /// `shroud config`.
 pub(crate) fn print(flags: NodeFlags) -> Result<(), Failure> {
-    let mut flags = flags.with_file()?;
-    let runtime = flags.runtime_config();
-    flags.backend = Some(flags.backend().to_owned());
-    flags.listen = Some(flags.listen.unwrap_or(NodeConfig::DEFAULT_LISTEN));
-    flags.data = Some(flags.data.unwrap_or_else(|| "shroud-data".into()));
-    flags.cores = Some(runtime.cores);
-    flags.drain_seconds = Some(runtime.drain.as_secs());
-    let (limits, keystone) = (shroud_ghostwire::http::Limits::default(), shroud_keystone::Config::default());
-    flags.max_connections = flags.max_connections.or(Some(limits.connections));
-    flags.segment_mib = flags.segment_mib.or(Some(keystone.segment_bytes >> 20));
-    flags.keep_segments = flags.keep_segments.or(Some(keystone.keep_segments));
-    say(toml::to_string(&flags).map_err(Failure::of("printing the configuration"))?.trim_end());
+    let merged = flags.with_file()?.merged().map_err(Failure::of("printing the configuration"))?;
+    say(merged.trim_end());
     Ok(())
+}
+
+/// What `shroud config` prints for a configuration file with this text, when neither flags nor environment say anything.
+///
+/// # Errors
+/// What is wrong with the text, and where.
+pub fn merged_configuration(text: &str) -> Result<String, String> {
+    let flags: NodeFlags = toml::from_str(text).map_err(|error| error.to_string())?;
+    flags.merged().map_err(|error| error.to_string())
 }

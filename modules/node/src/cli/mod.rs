@@ -10,6 +10,8 @@ mod node;
 mod output;
 mod wallet;
 
+pub use config::merged_configuration;
+
 use clap::{Parser, Subcommand};
 use std::future::Future;
 use std::process::ExitCode;
