@@ -237,6 +237,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "any instant will do")]
     fn what_a_slow_reader_has_not_taken_is_known_and_sent_after_its_half_close() {
         let peer = ([127, 0, 0, 1], 1).into();
         let activity = Arc::new(Activity::new(peer, Instant::now(), Metrics::new().stripe()));
