@@ -6,6 +6,7 @@ use super::response::{refusal, status};
 use http::header::{ALLOW, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use std::collections::BTreeMap;
+use std::future::Future;
 
 /// Routes requests by path, then by method.
 ///
@@ -76,21 +77,28 @@ impl Router {
 }
 
 impl Handler for Router {
-    async fn handle(&self, request: Request<Body>) -> Response<Body> {
-        let Some(endpoint) = self.find(request.uri().path()) else { return status(StatusCode::NOT_FOUND) };
-        if let Some(handler) = endpoint.handler(request.method()) {
-            return handler.handle_any(request).await;
+    /// Hands the handler's own future on: wrapping it would move each request and response twice more.
+    fn handle(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send {
+        let endpoint = self.find(request.uri().path());
+        match endpoint.and_then(|endpoint| endpoint.handler(request.method())) {
+            Some(handler) => handler.handle_any(request),
+            None => Box::pin(std::future::ready(unanswered(endpoint, request.method()))),
         }
-        let mut response = if request.method() == Method::OPTIONS {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            response
-        } else {
-            refusal(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
-        };
-        response.headers_mut().insert(ALLOW, endpoint.allowed());
-        response
     }
+}
+
+/// What a request gets that nobody handles.
+fn unanswered(endpoint: Option<&Endpoint>, method: &Method) -> Response<Body> {
+    let Some(endpoint) = endpoint else { return status(StatusCode::NOT_FOUND) };
+    let mut response = if method == Method::OPTIONS {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response
+    } else {
+        refusal(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+    };
+    response.headers_mut().insert(ALLOW, endpoint.allowed());
+    response
 }
 
 impl Endpoint {
