@@ -46,6 +46,12 @@ impl Universe {
         self.with(|world| world.names.insert(name.into(), addresses));
     }
 
+    /// What a host is called.
+    #[must_use]
+    pub fn host_name(&self, host: HostId) -> String {
+        self.with(|world| world.hosts.get(host.0).map(|host| host.name.clone()).unwrap_or_default())
+    }
+
     /// The addresses of a host.
     #[must_use]
     pub fn addresses(&self, host: HostId) -> Vec<IpAddr> {
