@@ -5,7 +5,7 @@ use crate::backend::capabilities;
 use crate::program::Program;
 use crate::simulation::Shared;
 use shroud_executor_sim::Process;
-use shroud_io_sim::HostId;
+use shroud_io_sim::{BlockingDisk, HostId};
 use shroud_runtime::compose::World;
 use shroud_runtime::task::Tree;
 use shroud_runtime::{CancellationToken, Composed, Config, Executor, Runtime, Shard, Topology};
@@ -124,6 +124,12 @@ impl Host {
             });
         }
         program
+    }
+
+    /// Its disk, for code that blocks; called from its program, which it serves until that ends.
+    #[must_use]
+    pub fn blocking_disk(&self) -> BlockingDisk {
+        self.shared.universe.blocking_disk(self.id)
     }
 
     /// Asks its program to stop, as a signal would.

@@ -344,6 +344,13 @@ impl BlockingDisk {
 }
 
 impl Universe {
+    /// A host's disk, for code that blocks; it fails once this run of the host has ended.
+    #[must_use]
+    pub fn blocking_disk(&self, host: HostId) -> BlockingDisk {
+        let run = self.with(|world| world.hosts.get(host.0).map_or(0, |host| host.run));
+        BlockingDisk::new(self.clone(), Owner { host: host.0, run })
+    }
+
     /// Does something with a host's disk from outside: arms faults, looks what is durable.
     pub fn disk<T>(&self, host: HostId, action: impl FnOnce(&mut Disk) -> T) -> Option<T> {
         self.with(|world| world.hosts.get_mut(host.0).map(|host| action(&mut host.disk)))

@@ -79,6 +79,11 @@ impl Io for SimIo {
         });
     }
 
+    /// Runs of a host count up, above the numbers that a system's own processes have.
+    fn process_id(&self) -> u32 {
+        1_000 + self.owner.run
+    }
+
     fn alarm(&self) -> SimAlarm {
         SimAlarm::new(self.universe.clone(), self.owner)
     }
