@@ -14,6 +14,9 @@ pub(super) struct FileState {
     log: Vec<Logged>,
     /// The next change's number.
     next: u64,
+    /// The length that the durable state will have once the log is synced. Below the live one after a sync has failed: what
+    /// it was for takes no part any more, unless it is written again.
+    settled: u64,
     /// Whether `live` may differ from `durable` also where the log says nothing: after a failed sync, for example.
     diverged: bool,
 }
@@ -66,7 +69,7 @@ impl FileState {
     /// Writes bytes, whose space must be there. `lands`: where the device puts the sectors instead.
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8], lands: Option<u64>) {
         let range = offset..offset.saturating_add(bytes.len() as u64);
-        let extends = range.end > self.live.length();
+        let extends = range.end > self.settled;
         self.live.put(offset, bytes);
         self.live.take_space(&range);
         self.live.extend(range.end);
@@ -77,14 +80,14 @@ impl FileState {
     }
 
     pub(super) fn set_length(&mut self, length: u64) {
-        if length != self.live.length() {
+        if length != self.live.length() || length < self.settled {
             self.live.set_length(length);
             self.record(Change::SetLength(length));
         }
     }
 
     pub(super) fn reserve(&mut self, bytes: Range<u64>) {
-        let extends = bytes.end > self.live.length();
+        let extends = bytes.end > self.settled;
         if extends || self.live.space_missing(&bytes) > 0 {
             self.live.take_space(&bytes);
             self.live.extend(bytes.end);
@@ -93,6 +96,7 @@ impl FileState {
     }
 
     fn record(&mut self, change: Change) {
+        self.settled = change.length_after(self.settled);
         self.log.push(Logged { number: self.next, change });
         self.next += 1;
     }
@@ -113,12 +117,17 @@ impl FileState {
         }
     }
 
-    /// A sync of the changes before `number` that fails: a part of them reaches the disk, the rest never will, and the page
-    /// cache shows them all as if nothing had happened.
+    /// A sync of the changes before `number` that fails: a part of the sectors reaches the disk, the rest never will, and the
+    /// page cache shows them all as if nothing had happened. Truncation and allocation are the file system's own data, and
+    /// wait for the next sync.
     pub(super) fn fail_sync(&mut self, number: u64, survival: Survival, chance: &mut Chance) -> Survivors {
         let log = self.take_log(number);
         self.diverged |= !log.is_empty();
-        settle(&mut self.durable, log, survival, chance)
+        let (survivors, waiting) = settle(&mut self.durable, log, survival, chance);
+        self.log.splice(..0, waiting);
+        let length = self.durable.length();
+        self.settled = self.log.iter().fold(length, |length, logged| logged.change.length_after(length));
+        survivors
     }
 
     /// The machine stops: a part of what was not synced is there, and readers see the disk again.
@@ -127,8 +136,9 @@ impl FileState {
             return Survivors::default();
         }
         let log = std::mem::take(&mut self.log);
-        let survivors = settle(&mut self.durable, log, survival, chance);
+        let (survivors, _) = settle(&mut self.durable, log, survival, chance);
         self.live = self.durable.clone();
+        self.settled = self.live.length();
         self.diverged = false;
         survivors
     }
@@ -201,6 +211,17 @@ impl Change {
         }
     }
 
+    /// The length of a file that had another before.
+    fn length_after(&self, length: u64) -> u64 {
+        match self {
+            Self::SetLength(length) => *length,
+            Self::Write { bytes, extends: true, .. } | Self::Reserve { bytes, extends: true } => {
+                length.max(bytes.end)
+            }
+            Self::Write { .. } | Self::Reserve { .. } => length,
+        }
+    }
+
     /// Whether the file's length depends on it.
     const fn changes_length(&self) -> bool {
         match self {
@@ -211,18 +232,23 @@ impl Change {
 }
 
 /// Applies what survives of a log: any sectors of the writes, and a prefix of the changes of the length, which go through the
-/// file system's own journal. A sector that survives is one that the page cache had at some time.
-fn settle(content: &mut Content, log: Vec<Logged>, survival: Survival, chance: &mut Chance) -> Survivors {
+/// file system's own journal. A sector that survives is one that the page cache had at some time. Returns also the truncations
+/// and allocations that did not take place.
+fn settle(
+    content: &mut Content,
+    log: Vec<Logged>,
+    survival: Survival,
+    chance: &mut Chance,
+) -> (Survivors, Vec<Logged>) {
     let sectors: u64 = log.iter().map(|logged| logged.change.sectors()).sum();
     let lengths = log.iter().filter(|logged| logged.change.changes_length()).count() as u64;
     let mut survival = survival.for_file(sectors, lengths, chance);
-    let mut survivors = Survivors::default();
-    for Logged { change, .. } in log {
-        if let Change::Write { lands, image, .. } = &change {
+    let (mut survivors, mut waiting) = (Survivors::default(), Vec::new());
+    for logged in log {
+        if let Change::Write { lands, image, .. } = &logged.change {
             survival.begin_write(chance);
-            for (sector, place) in
-                image.chunks(SECTOR_BYTES as usize).zip((*lands..).step_by(SECTOR_BYTES as usize))
-            {
+            let places = (*lands..).step_by(SECTOR_BYTES as usize);
+            for (sector, place) in image.chunks(SECTOR_BYTES as usize).zip(places) {
                 if survival.keeps_sector(chance) {
                     content.put(place, sector);
                     survivors.kept += 1;
@@ -231,13 +257,15 @@ fn settle(content: &mut Content, log: Vec<Logged>, survival: Survival, chance: &
                 }
             }
         }
-        if !change.changes_length() || survival.keeps_length() {
-            change.apply_metadata(content);
+        if !logged.change.changes_length() || survival.keeps_length() {
+            logged.change.apply_metadata(content);
+        } else if !matches!(logged.change, Change::Write { .. }) {
+            waiting.push(logged);
         }
     }
     // Sectors that survived behind the length are not of the file.
     content.set_length(content.length());
-    survivors
+    (survivors, waiting)
 }
 
 impl Change {

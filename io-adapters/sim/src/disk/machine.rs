@@ -1,6 +1,6 @@
 //! The disk's verbs.
 
-use super::content::SECTOR_BYTES;
+use super::content::{PAGE_BYTES, SECTOR_BYTES};
 use super::crash::{CrashReport, Survival};
 use super::errno::{bad_handle, errno, input_output, is_a_directory, missing};
 use super::faults::{Armed, DiskFaults, Fault, FaultKind};
@@ -395,7 +395,10 @@ impl Disk {
     pub fn len(&mut self, handle: FileHandle, chance: &mut Chance) -> Timed<u64> {
         let (_, latency) = self.begin(Verb::Read, Target::Handle(handle), 0..0, chance);
         let open = self.handles.get(&handle).ok_or_else(bad_handle);
-        (open.and_then(|open| Ok(self.names.file(open.inode)?.live().length())), latency)
+        // A directory's is its file system's own matter: one block, as on ext4.
+        let length =
+            open.map(|open| self.names.file(open.inode).map_or(PAGE_BYTES, |file| file.live().length()));
+        (length, latency)
     }
 
     /// The entries of a directory, sorted by name.

@@ -20,8 +20,8 @@
 //! [`DiskFaults`] is the plan: latency, stalls, a capacity, errors of reads and writes, failed and lying syncs, misdirected
 //! writes; [`Disk::rot`] turns bits over. [`Atlas`] says which of them a node must survive, and how.
 //!
-//! A sync that fails loses what it was to make durable: as on Linux, readers still see the data, the next sync succeeds, and
-//! after a crash the data is gone.
+//! A sync that fails loses what was written: as on Linux, readers still see the data, the next sync succeeds, and after a
+//! crash the data is gone. Written again and synced, it is durable.
 
 mod atlas;
 mod content;

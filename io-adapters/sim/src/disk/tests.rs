@@ -342,6 +342,29 @@ fn a_failed_sync_loses_what_it_was_for_although_the_next_one_succeeds() {
 }
 
 #[test]
+fn what_a_failed_sync_lost_is_durable_when_it_was_written_again() {
+    for seed in 0..50 {
+        let mut disk = disk();
+        let mut chance = Chance::new(seed);
+        let file = create(&mut disk, "/file");
+        sync_dir(&mut disk, "/");
+        disk.allocate(file, 0, 5000, &mut chance).0.unwrap();
+        write(&mut disk, file, 5000, &[1; 1000]).unwrap();
+        disk.arm(Fault::once(FaultKind::SyncError));
+        assert_eq!(code(disk.sync_data(file, &mut chance).0), Some(libc::EIO));
+        if chance.coin() {
+            disk.drop_caches();
+            assert!(read(&mut disk, "/file").unwrap().len() >= 5000, "an allocation is not lost");
+        }
+        write(&mut disk, file, 5000, &[1; 1000]).unwrap();
+        sync(&mut disk, file).unwrap();
+        disk.crash(&mut chance);
+        let bytes = read(&mut disk, "/file").unwrap();
+        assert_eq!((bytes.len(), &bytes[5000..]), (6000, &[1; 1000][..]));
+    }
+}
+
+#[test]
 fn a_sync_covers_what_was_written_before_it_began() {
     let story = |disk: &mut Disk| {
         let mut chance = Chance::new(0);
