@@ -115,7 +115,7 @@ impl World {
             }
             Event::Retry { connection, lane } => self.retry(connection, lane),
             Event::Credit { connection, lane } => self.credit_arrives(connection, lane),
-            Event::CreditAgain { connection, lane } => self.send_credit(connection, lane),
+            Event::CreditAgain { connection, lane } => self.credit_again(connection, lane),
             Event::Reset { connection, side } => self.reset_arrives(connection, side),
             Event::Datagram(packet) => self.datagram_arrives(*packet),
             Event::Departed { socket, bytes } => self.datagram_departed(socket, bytes),

@@ -362,8 +362,7 @@ impl World {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let (from, to) = connection.hosts(number);
         let (_, lane) = connection.parts(number);
-        let again = lane.credit_tries > 0;
-        if lane.crediting && !again {
+        if lane.crediting {
             return;
         }
         lane.crediting = true;
@@ -379,6 +378,12 @@ impl World {
                 self.queue.push(self.now + wait, Event::CreditAgain { connection: key, lane: number });
             }
         }
+    }
+
+    pub(crate) fn credit_again(&mut self, key: Key, number: usize) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.parts(number).1.crediting = false;
+        self.send_credit(key, number);
     }
 
     pub(crate) fn credit_arrives(&mut self, key: Key, number: usize) {

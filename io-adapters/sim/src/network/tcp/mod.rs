@@ -23,8 +23,8 @@ const SEGMENT: usize = 16 << 10;
 const HEADERS: usize = 40;
 /// The first retransmission timeout, in nanoseconds; it doubles. Linux's least.
 const RETRY_FIRST: u64 = 200_000_000;
-/// The longest.
-const RETRY_MOST: u64 = 60_000_000_000;
+/// The longest; Linux's.
+const RETRY_MOST: u64 = 120_000_000_000;
 /// Retransmissions before a connection has failed, a quarter of an hour; Linux's default.
 const RETRIES: u32 = 15;
 /// The wait before a connection attempt is made again, in nanoseconds; it doubles.
