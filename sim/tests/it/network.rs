@@ -24,7 +24,7 @@ fn streams_are_whole_over_the_worst_links() {
         server.start(1, echo);
         let program = client.start(1, |rt| async move {
             let mut stream = connect(&rt).await;
-            let bytes: Vec<u8> = (0..100_000_u32).map(|position| (position * 7 >> 3) as u8).collect();
+            let bytes: Vec<u8> = (0..100_000_u32).map(|position| ((position * 7) >> 3) as u8).collect();
             for chunk in bytes.chunks(20_000) {
                 exchange(&mut stream, chunk).await.unwrap();
             }
