@@ -4,7 +4,7 @@ use crate::arms::{Arm, BODY, available, run_on};
 use crate::child::Child;
 use clap::Args;
 use serde_json::json;
-use shroud::backends::NAMES;
+use shroud::backends::REAL;
 use shroud_bench::load::{Client, Expected, Lane, Work};
 use shroud_bench::stats::{Slope, slope};
 use shroud_runtime::Runtime;
@@ -39,7 +39,7 @@ struct Row {
 
 impl Idle {
     pub(crate) fn run(&self) -> Result<(), Box<dyn Error>> {
-        let all: Vec<String> = NAMES.map(str::to_owned).to_vec();
+        let all: Vec<String> = REAL.map(str::to_owned).to_vec();
         let names = if self.backends.is_empty() { &all } else { &self.backends };
         let mut rows = Vec::new();
         for backend in names {

@@ -49,6 +49,9 @@ pub trait Io: Clone + Send + Sync + 'static {
     fn unix_time(&self) -> Duration;
     fn fill(&self, out: &mut [u8]);
     fn alarm(&self) -> Self::Alarm;
+    fn process_id(&self) -> u32 {
+        std::process::id()
+    }
     fn listen(
         &self,
         address: SocketAddr,
@@ -208,6 +211,10 @@ impl<E: Executor, I: Io> Runtime for Composed<E, I> {
 
     fn alarm(&self) -> I::Alarm {
         self.shared.io.alarm()
+    }
+
+    fn process_id(&self) -> u32 {
+        self.shared.io.process_id()
     }
 
     fn spawn<F>(&self, name: &'static str, task: F) -> Task<F::Output>

@@ -62,6 +62,11 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     /// A new alarm, disarmed.
     fn alarm(&self) -> Self::Alarm;
 
+    /// The number of this process on its machine; in the simulator, of this run on its host.
+    fn process_id(&self) -> u32 {
+        std::process::id()
+    }
+
     /// Starts a task as a child of the current one (of the shard's root outside any task) and in its class.
     ///
     /// The task is cancelled when the handle is dropped, unless [`Task::detach`] was called, and it never outlives

@@ -1,5 +1,6 @@
 //! Validation and compilation of modules.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use wasmi::errors::{ErrorKind, InstantiationError};
@@ -39,6 +40,17 @@ impl Engine {
         if let Some((function, locals)) = scan::function_with_too_many_locals(code) {
             return Err(InvalidModule::TooManyLocals { function, locals });
         }
+        if scan::has_bytes_without_functions(code) {
+            return Err(InvalidModule::Malformed("its code section has bytes, but no function".to_owned()));
+        }
+        // Should hostile code find another place where the interpreter panics, it costs its sender the deployment and not
+        // everybody the node. The interpreter's engine is this module's own, and goes with it.
+        let translate = AssertUnwindSafe(|| self.translate(code));
+        catch_unwind(translate)
+            .unwrap_or_else(|_| Err(InvalidModule::Malformed("the compiler cannot read it".to_owned())))
+    }
+
+    fn translate(&self, code: &[u8]) -> Result<CompiledModule, InvalidModule> {
         // One interpreter engine for each module: an engine keeps all code that it ever translated, so that a shared one
         // would grow with each module that anybody sends.
         let engine = wasmi::Engine::new(&self.config);

@@ -1,4 +1,4 @@
-//! A look at a module's code section before compilation, for a limit that the interpreter does not have.
+//! A look at a module's code section before compilation, for what the interpreter does not check or checks too late.
 
 use crate::limits::MAX_LOCALS;
 
@@ -16,6 +16,27 @@ pub(crate) fn function_with_too_many_locals(code: &[u8]) -> Option<(usize, u64)>
         if id == CODE_SECTION {
             return in_code_section(Reader(section));
         }
+    }
+}
+
+/// Whether a code section is said to have bytes, but no function: the interpreter (wasmi 2.0.0) divides the one by the other
+/// before it validates either, also in a second section and in one that is cut short.
+pub(crate) fn has_bytes_without_functions(code: &[u8]) -> bool {
+    code.get(8..).is_some_and(|sections| find_bytes_without_functions(Reader(sections)).is_some())
+}
+
+fn find_bytes_without_functions(mut module: Reader<'_>) -> Option<()> {
+    loop {
+        let id = module.byte()?;
+        let length = module.number()?;
+        if id == CODE_SECTION {
+            let mut section = Reader(module.0);
+            let is_empty = section.number()? == 0;
+            if is_empty && length as usize > module.0.len().saturating_sub(section.0.len()) {
+                return Some(());
+            }
+        }
+        module.take(length)?;
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) async fn acquire<R: Runtime>(runtime: &R, directory: &Path) -> Result
     let file = runtime.open(&path, OpenOptions::creating()).await.map_err(failed("open"))?;
     let lent = file.read_at(vec![0; MAX_BYTES], 0).await;
     let count = lent.result.map_err(failed("read"))?;
-    let own = std::process::id();
+    let own = runtime.process_id();
     if let Some(process) = process_in(lent.buffer.get(..count).unwrap_or_default())
         && process != own
         && runtime.read_dir(&PathBuf::from(format!("/proc/{process}"))).await.is_ok()

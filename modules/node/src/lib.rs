@@ -12,6 +12,8 @@ pub mod dev;
 pub mod node;
 pub mod probe;
 pub mod rpc;
+#[cfg(feature = "sim")]
+pub mod sim;
 
 pub use shroud_covenant as covenant;
 pub use shroud_crypto as crypto;

@@ -7,16 +7,21 @@ use shroud_ghostwire::http::{Cors, Limits, Metrics, Router, Server, handler_fn, 
 use shroud_ghostwire::pages;
 use shroud_ghostwire::rpc::{RpcHandler, RpcLimits};
 use shroud_ledger::genesis::Genesis;
+use shroud_ledger::store::{Store, StoreError};
 use shroud_runtime::net::Listener as _;
 use shroud_runtime::sync::OnceCell;
-use shroud_runtime::{Class, ListenOptions, Runtime};
+use shroud_runtime::{Class, ListenOptions, Runtime, RuntimeExt};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// The node's ledger: the journal over the seam, its state in fjall.
 pub type Ledger<R> = shroud_keystone::Ledger<R>;
+
+/// Opens the store of the state in a directory. Called where blocking is allowed.
+pub type OpenStore = Arc<dyn Fn(&Path) -> Result<Arc<dyn Store>, StoreError> + Send + Sync>;
 
 /// What a node does.
 #[derive(Clone)]
@@ -25,6 +30,8 @@ pub struct NodeConfig {
     pub genesis: Genesis,
     /// Where journal and state are kept.
     pub data: PathBuf,
+    /// What keeps the state there; fjall, unless told otherwise.
+    pub store: OpenStore,
     /// Where HTTP and JSON-RPC are served; port 0 picks a free one.
     pub listen: SocketAddr,
     /// The HTTP server's limits, on each shard.
@@ -53,6 +60,7 @@ impl NodeConfig {
         Self {
             genesis,
             data,
+            store: Arc::new(|state| Ok(Arc::new(shroud_fjall::FjallStore::open(state)?))),
             listen: Self::DEFAULT_LISTEN,
             limits,
             rpc,
@@ -209,12 +217,12 @@ impl<R: Runtime> Node<R> {
     /// Binds the address first, so that a busy one is known before a long recovery, then opens the ledger.
     async fn open(&self, runtime: &R) -> Result<(R::Listener, Started<R>), NodeError> {
         let config = &self.shared.config;
-        // Shards share the address by SO_REUSEPORT, which would let a second node join in: refuse that first.
-        if runtime.shard().count > 1 && config.listen.port() != 0 {
-            std::net::TcpListener::bind(config.listen)
-                .map_err(|error| cannot_listen(config.listen, &error))?;
-        }
-        let listener = listen(runtime, config.listen).await?;
+        let several = runtime.shard().count > 1 && config.listen.port() != 0;
+        let listener = if several {
+            listen_first(runtime, config.listen).await?
+        } else {
+            listen(runtime, config.listen).await?
+        };
         let address = listener.local_addr().map_err(|error| cannot_listen(config.listen, &error))?;
         let refuse = |reason: String| NodeError::Ledger {
             data: config.data.display().to_string().into(),
@@ -222,11 +230,12 @@ impl<R: Runtime> Node<R> {
         };
         let state = config.data.join("state");
         runtime.create_dir_all(&config.data).await.map_err(|error| refuse(error.to_string()))?;
-        let store = runtime.offload(move || shroud_fjall::FjallStore::open(&state)).await;
+        let open_store = Arc::clone(&config.store);
+        let store = runtime.offload(move || open_store(&state)).await;
         let store =
             store.map_err(|error| refuse(error.to_string()))?.map_err(|error| refuse(error.to_string()))?;
         let (genesis, keystone) = (config.genesis.clone(), config.keystone.clone());
-        let ledger = Ledger::open(runtime.clone(), &config.data, genesis, Arc::new(store), keystone)
+        let ledger = Ledger::open(runtime.clone(), &config.data, genesis, store, keystone)
             .await
             .map_err(|error| refuse(error.to_string()))?;
         let covenant = Covenant::new(
@@ -295,6 +304,24 @@ impl<R: Runtime> Node<R> {
     pub fn probe(&self, runtime: &R) -> ProbeSummary {
         self.shared.probe.summary(runtime)
     }
+}
+
+/// Listens as the first of several shards. They share the address by SO_REUSEPORT, which would let a second node join in:
+/// that is refused by listening alone for a moment before.
+async fn listen_first<R: Runtime>(runtime: &R, address: SocketAddr) -> Result<R::Listener, NodeError> {
+    /// A listener may close a moment after its drop: this often it is looked again, two seconds in all.
+    const LOOKS: u32 = 100;
+    const PAUSE: Duration = Duration::from_millis(20);
+    let alone = ListenOptions { reuse_port: false, ..ListenOptions::default() };
+    drop(runtime.listen(address, alone).await.map_err(|error| cannot_listen(address, &error))?);
+    let shared = ListenOptions { reuse_port: true, ..ListenOptions::default() };
+    for _ in 0..LOOKS {
+        match runtime.listen(address, shared).await {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => runtime.sleep(PAUSE).await,
+            result => return result.map_err(|error| cannot_listen(address, &error)),
+        }
+    }
+    listen(runtime, address).await
 }
 
 async fn listen<R: Runtime>(runtime: &R, address: SocketAddr) -> Result<R::Listener, NodeError> {

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::future::Future;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::Command;
 use std::sync::Arc;
@@ -20,6 +21,9 @@ const CHILD: &str = "SHROUD_CONFORMANCE_CHILD";
 
 /// Begins a line about a fault of a dependency that a promise makes an exception for.
 pub const KNOWN: &str = "KNOWN ";
+
+/// The backend whose world is simulated.
+pub const SIMULATED: &str = "sim";
 
 thread_local! {
     /// The test that this thread runs, as the test binary calls it.
@@ -172,6 +176,22 @@ where
         backend.block_on(main).expect("the node starts")
     }
     run(backend, Box::new(move |rt| Box::pin(main(rt))))
+}
+
+/// Whether what a runtime calls a network, a disk and a thread is that of this machine.
+pub fn is_simulated<R: Runtime>(rt: &R) -> bool {
+    rt.backend() == SIMULATED
+}
+
+/// A new directory that goes with its last user. In a simulation it is there as well, and on the simulated disk.
+///
+/// # Panics
+/// When it cannot be made.
+pub async fn directory<R: Runtime>(rt: &R) -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().expect("a directory is made");
+    let path = directory.path().to_owned();
+    rt.create_dir_all(&path).await.expect("it is made, or there");
+    (directory, path)
 }
 
 /// A free port on the loopback interface.

@@ -1,7 +1,7 @@
 //! Stop, drain, and nothing leaked.
 
 use crate::harness::{
-    CORES, Guards, KNOWN, Spawn, everywhere, in_own_process, loopback, patterned, run, say,
+    CORES, Guards, KNOWN, Spawn, directory, everywhere, in_own_process, loopback, patterned, run, say,
 };
 use futures_util::{AsyncReadExt, AsyncWriteExt};
 use shroud_runtime::net::{DatagramExt, ListenerExt};
@@ -50,27 +50,39 @@ pub fn a_stop_is_seen_and_work_may_finish<B: Backend>(backend: &B) {
 
 /// A main that does not heed the stop is cancelled, not before the drain deadline.
 pub fn the_drain_deadline_cancels_main<B: Backend>(backend: &B) {
-    let stop = CancellationToken::new();
+    /// Tells the time at which it goes, by the backend's own clock.
+    struct TellsTime<R: Runtime>(R, mpsc::Sender<Instant>);
+    impl<R: Runtime> Drop for TellsTime<R> {
+        fn drop(&mut self) {
+            let _ = self.1.send(self.0.now());
+        }
+    }
+
     let drain = Duration::from_millis(30);
-    let config = Config { stop: stop.clone(), drain, ..Config::default() }.cores(CORES);
+    let config = Config { drain, ..Config::default() }.cores(CORES);
     let guards = Guards::default();
-    let stopper = thread::spawn(move || {
-        thread::sleep(Duration::from_millis(5));
-        let stopped = Instant::now();
-        stop.cancel();
-        stopped
-    });
+    let (asked, asked_at) = mpsc::channel();
+    let (ended, ended_at) = mpsc::channel();
     let held = guards.clone();
     let results = run(backend, &config, move |rt| {
         let (guard, below) = (held.guard(), held.guard());
+        let (asked, ended) = (asked.clone(), ended.clone());
         async move {
             rt.start("deaf, too", below.forever::<()>()).detach();
+            let _tells = TellsTime(rt.clone(), ended);
+            if rt.shard().index == 0 {
+                rt.sleep(Duration::from_millis(5)).await;
+                let _ = asked.send(rt.now());
+                rt.stopping().cancel();
+            }
             guard.forever::<()>().await;
         }
     });
-    let ended = Instant::now();
     assert!(results.iter().all(|result| *result == Err(TaskError::Cancelled)));
-    assert!(ended >= stopper.join().expect("the thread ends") + drain);
+    let asked = asked_at.try_recv().expect("the stop was asked for");
+    let ended: Vec<_> = ended_at.try_iter().collect();
+    assert_eq!(ended.len(), results.len());
+    assert!(ended.iter().all(|ended| *ended >= asked + drain));
     assert_eq!(guards.live(), 0);
 }
 
@@ -170,7 +182,7 @@ fn shard_threads() -> Vec<String> {
 
 /// Starts everything there is, and returns in the midst of it.
 async fn busy<R: Runtime>(rt: R, guards: Guards) -> Arc<Tree> {
-    let directory = Arc::new(tempfile::tempdir().expect("a directory is made"));
+    let directory = Arc::new(directory(&rt).await.0);
     let mut listener = rt.listen(loopback(), ListenOptions::default()).await.expect("it listens");
     let address = listener.local_addr().expect("it is bound");
     let (runtime, guard, held) = (rt.clone(), guards.guard(), guards.clone());

@@ -8,3 +8,4 @@ suite!(smol, shroud::backends::smol::Smol);
 suite!(smol_per_core, shroud::backends::smol::SmolPerCore);
 suite!(tokio_async_io, shroud::backends::matched::TokioAsyncIo);
 suite!(glommio, shroud::backends::glommio::Glommio);
+suite!(sim, shroud_sim::Sim { seed: 0 });

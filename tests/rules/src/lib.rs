@@ -90,8 +90,18 @@ mod tests {
                 let allowed = match package.layer.as_str() {
                     "core" => target.layer == "core",
                     "executors" => dependency == "shroud-runtime",
-                    // The neutral bindings implement traits of the core; the readiness adapters share one crate.
-                    "io-adapters" => target.layer == "core" || dependency == "shroud-io-readiness",
+                    // The neutral bindings implement traits of the core; the readiness adapters share one crate; the
+                    // simulated store stands on the simulated disk, as fjall stands on the kernel's.
+                    "io-adapters" => {
+                        target.layer == "core"
+                            || dependency == "shroud-io-readiness"
+                            || (name == "shroud-store-sim" && dependency == "shroud-io-sim")
+                    }
+                    // The simulator composes its executor and its adapter, for the node and for anybody else.
+                    "sim" => {
+                        target.layer == "core"
+                            || ["shroud-executor-sim", "shroud-io-sim"].contains(&dependency.as_str())
+                    }
                     "modules" => {
                         target.layer == "core"
                             || target.layer == "modules"

@@ -86,6 +86,31 @@ fn locals_are_limited() {
     assert!(matches!(refusal(&with(MAX_LOCALS + 1)), InvalidModule::TooManyLocals { function: 0, .. }));
 }
 
+/// The interpreter divides by the number of functions before it has validated the section.
+#[test]
+fn a_code_section_with_bytes_but_no_function_is_refused() {
+    let header = b"\0asm\x01\0\0\0";
+    let whole = [&[10, 0xd0, 0x0f, 0][..], &[0; 1999]].concat();
+    let cut_short = vec![10, 0xd0, 0x0f, 0, 0];
+    let long_number = [&[10, 0xd0, 0x0f, 0x80, 0x80, 0][..], &[0; 1997]].concat();
+    let empty = vec![10, 1, 0];
+    let sections = [
+        vec![whole.clone()],
+        vec![cut_short],
+        vec![long_number],
+        vec![vec![0, 2, 1, b'x'], whole.clone()],
+        vec![empty.clone(), whole],
+    ];
+    for sections in sections {
+        let code = [&header[..], &sections.concat()].concat();
+        let refusal = refusal(&code).to_string();
+        assert!(refusal.contains("no function"), "{refusal}: {:?}", &code[..20.min(code.len())]);
+    }
+    // Empty in earnest: it is the interface that is missing.
+    let code = [&header[..], &empty].concat();
+    assert!(matches!(refusal(&code), InvalidModule::MissingExport { .. }), "{:?}", refusal(&code));
+}
+
 #[test]
 fn too_many_functions_are_refused() {
     let refusal = refusal(&contract(&"(func)".repeat(20_000), ""));

@@ -11,11 +11,17 @@
 //! | `smol-per-core` | [`smol::SmolPerCore`] | `smol` |
 //! | `tokio+async-io` | [`matched::TokioAsyncIo`] | `tokio` and `smol` |
 //! | `glommio` | [`glommio::Glommio`] | `glommio` |
+//! | `sim` | [`sim::Sim`] | `sim` |
+//!
+//! `sim` is a simulated world: it has no real network and no real files, so nothing is served or measured on it ([`REAL`]
+//! are those that can).
 
 #[cfg(feature = "glommio")]
 pub mod glommio;
 #[cfg(all(feature = "tokio", feature = "smol"))]
 pub mod matched;
+#[cfg(feature = "sim")]
+pub mod sim;
 #[cfg(feature = "smol")]
 pub mod smol;
 #[cfg(feature = "tokio")]
@@ -33,8 +39,14 @@ mod tests;
 use shroud_runtime::Backend;
 
 /// All backends, built in or not, in the order in which reports list them.
-pub const NAMES: [&str; 6] =
-    ["tokio", "tokio-per-core", "smol", "smol-per-core", "tokio+async-io", "glommio"];
+pub const NAMES: [&str; 7] =
+    ["tokio", "tokio-per-core", "smol", "smol-per-core", "tokio+async-io", "glommio", SIMULATED];
+
+/// Those that a node can serve on: all but the simulated one.
+pub const REAL: [&str; 6] = ["tokio", "tokio-per-core", "smol", "smol-per-core", "tokio+async-io", "glommio"];
+
+/// The backend whose network and files are not real.
+pub const SIMULATED: &str = "sim";
 
 /// What to do with a backend, whichever it is.
 pub trait Visit {
@@ -80,6 +92,8 @@ pub fn with_backend<V: Visit>(name: &str, visitor: V) -> Result<V::Output, Unkno
         "tokio+async-io" => Ok(visitor.visit(matched::TokioAsyncIo)),
         #[cfg(feature = "glommio")]
         "glommio" => Ok(visitor.visit(glommio::Glommio)),
+        #[cfg(feature = "sim")]
+        SIMULATED => Ok(visitor.visit(sim::Sim::default())),
         other => Err(missing(other)),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Failure;
 use super::output::{say, table};
-use crate::backends::{NAMES, Visit, with_backend};
+use crate::backends::{NAMES, REAL, Visit, with_backend};
 use clap::Args;
 use serde_json::{Value, json};
 use shroud_runtime::{Backend, Capabilities, Unavailable};
@@ -13,7 +13,7 @@ pub(crate) struct Backends {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Print only the names of those that can run here
+    /// Print only the names of those that a node can serve on here
     #[arg(long, conflicts_with = "json")]
     runnable: bool,
 }
@@ -39,7 +39,7 @@ impl Backends {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let probed = probe_all();
         if self.runnable {
-            for (name, _) in probed.iter().filter(|(_, probe)| probe.is_ok()) {
+            for (name, _) in probed.iter().filter(|(name, probe)| probe.is_ok() && REAL.contains(name)) {
                 say(name);
             }
         } else if self.json {

@@ -3,6 +3,7 @@
 use super::Failure;
 use super::backends::probe_all;
 use super::output::say;
+use crate::backends::REAL;
 use clap::Args;
 use shroud_bench::compare::{Options, compare};
 use shroud_bench::report::Skipped;
@@ -37,7 +38,8 @@ pub(crate) struct Compare {
 
 impl Compare {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let probed = probe_all();
+        let mut probed = probe_all();
+        probed.retain(|(name, _)| REAL.contains(name));
         if let Some(unknown) =
             self.backends.iter().find(|name| !probed.iter().any(|(known, _)| known == name))
         {

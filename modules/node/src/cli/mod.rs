@@ -8,6 +8,8 @@ mod inspect;
 mod keep_segments;
 mod node;
 mod output;
+#[cfg(feature = "sim")]
+mod sim;
 mod wallet;
 
 pub use config::merged_configuration;
@@ -40,6 +42,9 @@ enum Command {
     Config(Box<config::NodeFlags>),
     /// Print a running node's live task tree
     Tasks(inspect::Tasks),
+    /// Run the whole node under faults in virtual time, from seeds
+    #[cfg(feature = "sim")]
+    Sim(sim::Sim),
     /// Check a data directory: replay its journal and prove chain, double entry and commitment
     Audit(inspect::Audit),
 }
@@ -106,6 +111,8 @@ pub fn main() -> ExitCode {
         Command::Wallet(command) => command.run(),
         Command::Config(flags) => config::print(*flags),
         Command::Tasks(command) => command.run(),
+        #[cfg(feature = "sim")]
+        Command::Sim(command) => command.run(),
         Command::Audit(command) => command.run(),
     };
     match result {

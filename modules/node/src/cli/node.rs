@@ -3,7 +3,7 @@
 use super::Failure;
 use super::config::NodeFlags;
 use super::output::say;
-use crate::backends::{Visit, with_backend};
+use crate::backends::{SIMULATED, Visit, with_backend};
 use crate::node::{Node, NodeConfig};
 use shroud_runtime::{Backend, CancellationToken, Config};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,12 @@ use std::path::{Path, PathBuf};
 pub(crate) fn serve(flags: NodeFlags) -> Result<(), Failure> {
     start_logging();
     let flags = flags.with_file()?;
+    if flags.backend() == SIMULATED {
+        return Err(Failure::usage(
+            "backend sim has no real network and no real files: a node on it could be reached by nobody; \
+             `shroud sim run` simulates nodes and their clients",
+        ));
+    }
     let node = flags.node_config()?;
     let runtime = flags.runtime_config();
     let ready_file = flags.ready_file.clone();

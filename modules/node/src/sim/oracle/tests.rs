@@ -1,0 +1,198 @@
+//! Every oracle passes a good run and fails on a run that is wrong in its way.
+
+use super::*;
+use crate::sim::evidence::{Chain, Committed, Measured, Progress};
+use crate::sim::history::{Operation, Outcome, Refusal};
+use crate::sim::model::{AccountModel, Call, Effect, LedgerModel, Receipt, Reply, Submit};
+use shroud_crypto::{Address, Hash};
+use shroud_ledger::{AssetId, GCC};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const ALICE: Address = Address([1; 20]);
+const BOB: Address = Address([2; 20]);
+const FEES: Address = Address([0xfe; 20]);
+const COUNTER: Address = Address([0xc0; 20]);
+const MANA: AssetId = AssetId(2);
+/// Gas of each transaction, at one base unit.
+const GAS: u64 = 21;
+
+fn account(nonce: u64, gcc: u128, mana: u128) -> AccountModel {
+    let balances = BTreeMap::from([(GCC, gcc), (MANA, mana)]);
+    AccountModel { nonce, balances: balances.into_iter().filter(|(_, amount)| *amount > 0).collect() }
+}
+
+fn submit(id: u8, from: Address, nonce: u64, effect: Effect) -> Submit {
+    Submit { hash: Hash([id; 32]), from, nonce, most: GAS.into(), effect }
+}
+
+fn receipt(height: u64) -> Receipt {
+    Receipt { height, success: true, gas_used: GAS }
+}
+
+fn operation(
+    client: u32,
+    call: Call,
+    (invoked, returned): (u64, u64),
+    reply: Reply,
+) -> Operation<Call, Reply> {
+    let times = (Duration::from_secs(invoked), Duration::from_secs(returned));
+    Operation { client, call, invoked, returned: Some(returned), outcome: Outcome::Done(reply), times }
+}
+
+/// Alice pays Bob 10 MANA, then counts; Bob, told nothing at first, pays her 3 GCC and sends it again.
+fn good() -> Evidence {
+    let pay = submit(1, ALICE, 0, Effect::Transfer { to: BOB, asset: MANA, amount: 10 });
+    let back = submit(2, BOB, 0, Effect::Transfer { to: ALICE, asset: GCC, amount: 3 });
+    let count = submit(3, ALICE, 1, Effect::Add { contract: COUNTER, amount: 5 });
+    let submits = [&pay, &back, &count];
+    let committed = submits.iter().zip([1, 1, 2]).zip([0, 1, 0]).map(|((submit, height), index)| Committed {
+        hash: submit.hash,
+        from: submit.from,
+        nonce: submit.nonce,
+        index,
+        receipt: receipt(height),
+    });
+    let mut lost = operation(1, Call::Submit(back.clone()), (1, 2), Reply::Included(receipt(1)));
+    (lost.outcome, lost.returned) = (Outcome::Unknown, None);
+    let history = vec![
+        operation(0, Call::Submit(pay.clone()), (0, 3), Reply::Included(receipt(1))),
+        lost,
+        operation(0, Call::ReadAccount(ALICE), (4, 5), Reply::Account(account(1, 82, 90))),
+        operation(1, Call::Submit(back.clone()), (6, 9), Reply::Included(receipt(1))),
+        operation(0, Call::Submit(count.clone()), (7, 8), Reply::Included(receipt(2))),
+        operation(2, Call::ReadCounter(COUNTER), (10, 11), Reply::Count(5)),
+    ];
+    let chain = Chain {
+        committed: committed.collect(),
+        accounts: BTreeMap::from([
+            (ALICE, account(2, 61, 90)),
+            (BOB, account(1, 76, 110)),
+            (FEES, account(0, 63, 0)),
+        ]),
+        counters: BTreeMap::from([(COUNTER, 5)]),
+        tip: (2, Hash([9; 32])),
+        audit: Some(Ok((2, Hash([9; 32]), 3))),
+    };
+    Evidence {
+        model: LedgerModel {
+            genesis: BTreeMap::from([(ALICE, account(0, 100, 100)), (BOB, account(0, 100, 100))]),
+            gas_price: 1,
+            fee_account: FEES,
+            included: BTreeMap::new(),
+        },
+        history,
+        requested: submits.into_iter().map(|submit| (submit.hash, submit.clone())).collect(),
+        chain: Some(chain),
+        progress: Progress {
+            healed: Duration::from_secs(5),
+            finished: Some(Duration::from_secs(11)),
+            allowed: Duration::from_secs(60),
+            unfinished: 0,
+        },
+        leaks: vec![Measured { what: "tasks".into(), seen: 0, limit: 0 }],
+        limits: vec![Measured { what: "queue".into(), seen: 7, limit: 8 }],
+        broken: Vec::new(),
+    }
+}
+
+/// Who complains about a run that `change` made wrong.
+fn complaints(change: impl FnOnce(&mut Evidence, &mut Chain)) -> Vec<&'static str> {
+    let mut evidence = good();
+    let mut chain = evidence.chain.take().expect("a chain");
+    change(&mut evidence, &mut chain);
+    evidence.chain = Some(chain);
+    judge(&evidence).into_iter().map(|violation| violation.oracle).collect()
+}
+
+#[test]
+fn a_good_run_passes() {
+    assert_eq!(judge(&good()), []);
+}
+
+#[test]
+fn a_lost_acknowledgement() {
+    let found = complaints(|_, chain| {
+        chain.committed.pop();
+        chain.accounts.insert(ALICE, account(1, 82, 90));
+        chain.accounts.insert(FEES, account(0, 42, 0));
+        chain.counters.insert(COUNTER, 0);
+        chain.audit = Some(Ok((2, Hash([9; 32]), 2)));
+    });
+    assert_eq!(found, ["durability", "linearizability"]);
+}
+
+#[test]
+fn an_effect_without_a_request_or_twice() {
+    let unasked = complaints(|evidence, _| drop(evidence.requested.remove(&Hash([2; 32]))));
+    assert!(unasked.contains(&"effects"), "{unasked:?}");
+    let twice = complaints(|_, chain| chain.committed.push(chain.committed[1]));
+    assert!(twice.contains(&"effects") && twice.contains(&"replies"), "{twice:?}");
+    let gap = complaints(|_, chain| chain.committed[2].nonce = 2);
+    assert!(gap.contains(&"effects"), "{gap:?}");
+}
+
+#[test]
+fn money_from_nowhere() {
+    let found = complaints(|_, chain| drop(chain.accounts.insert(BOB, account(1, 76, 120))));
+    assert_eq!(found, ["conservation", "replies"]);
+    // A mistake that keeps the sums.
+    let swapped = complaints(|_, chain| {
+        chain.accounts.insert(ALICE, account(2, 61, 80));
+        chain.accounts.insert(BOB, account(1, 76, 120));
+    });
+    assert_eq!(swapped, ["replies"]);
+}
+
+#[test]
+fn a_receipt_that_is_not_the_chains() {
+    let told = Outcome::Done(Reply::Included(receipt(2)));
+    assert_eq!(complaints(|evidence, _| evidence.history[0].outcome = told), ["replies", "linearizability"]);
+}
+
+#[test]
+fn a_wrong_count_in_the_end() {
+    assert_eq!(complaints(|_, chain| drop(chain.counters.insert(COUNTER, 6))), ["replies"]);
+}
+
+#[test]
+fn a_stale_or_early_read() {
+    let stale = Outcome::Done(Reply::Count(0));
+    assert_eq!(complaints(|evidence, _| evidence.history[5].outcome = stale), ["linearizability"]);
+    // Seen before anybody asked for it.
+    let early = |evidence: &mut Evidence, _: &mut Chain| {
+        evidence.history[2].outcome = Outcome::Done(Reply::Account(account(2, 61, 90)));
+    };
+    assert_eq!(complaints(early), ["linearizability"]);
+}
+
+#[test]
+fn an_unfounded_refusal() {
+    for refusal in [Refusal::NonceTooLow, Refusal::InsufficientFunds] {
+        let found = complaints(|evidence, _| {
+            let mut again = evidence.history[3].clone();
+            (again.invoked, again.returned) = (12, Some(13));
+            again.outcome = Outcome::Refused(refusal);
+            evidence.history.push(again);
+        });
+        assert_eq!(found, ["linearizability"], "{refusal:?}");
+    }
+}
+
+#[test]
+fn a_commitment_that_replay_does_not_give() {
+    assert_eq!(complaints(|_, chain| chain.tip.1 = Hash([8; 32])), ["commitment"]);
+    assert_eq!(complaints(|_, chain| chain.audit = Some(Err("damaged".into()))), ["commitment"]);
+}
+
+#[test]
+fn leaks_limits_liveness_and_reports() {
+    assert_eq!(complaints(|evidence, _| evidence.leaks[0].seen = 1), ["leaks"]);
+    assert_eq!(complaints(|evidence, _| evidence.limits[0].seen = 9), ["limits"]);
+    assert_eq!(complaints(|evidence, _| evidence.progress.finished = None), ["liveness"]);
+    assert_eq!(
+        complaints(|evidence, _| evidence.progress.finished = Some(Duration::from_secs(66))),
+        ["liveness"]
+    );
+    assert_eq!(complaints(|evidence, _| evidence.broken.push("a task panicked".into())), ["broken"]);
+}

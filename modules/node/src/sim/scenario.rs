@@ -1,0 +1,148 @@
+//! The scenarios: what clients do and what may go wrong.
+
+use super::plan::Kind;
+use std::time::Duration;
+
+/// A scenario.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it is about, in a sentence.
+    pub about: &'static str,
+    /// What clients do.
+    pub work: Work,
+    /// How many clients there are.
+    pub clients: u32,
+    /// How many of them share accounts.
+    pub group: u32,
+    /// Things that each client does.
+    pub operations: u32,
+    /// The longest pause between two of them.
+    pub pause: Duration,
+    /// Clients that only waste the node's time.
+    pub slow: u32,
+    /// Shards of the node: one, or as many as this, by the seed.
+    pub shards: usize,
+    /// Whether the node's queues are tiny.
+    pub tight: bool,
+    /// Whether all links are those of a bad day on the internet.
+    pub lossy: bool,
+    /// Whether clocks drift.
+    pub drift: bool,
+    /// What may go wrong.
+    pub faults: &'static [Kind],
+    /// The fewest and the most faults.
+    pub count: (u64, u64),
+    /// When the last fault may begin.
+    pub span: Duration,
+}
+
+/// What clients do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// They pay each other and look at their accounts.
+    Transfers,
+    /// They also call a contract.
+    Contracts,
+    /// They have bodies echoed by an HTTP server; there is no ledger.
+    Echo,
+}
+
+/// How long after the last fault every client must have its answers: a request's time limit (30 s) for one that was sent
+/// just before, as long for the next, which may find the same dead connection, and the pauses between tries.
+pub const LIVENESS: Duration = Duration::from_secs(90);
+
+const TRANSFERS: Scenario = Scenario {
+    name: "transfers",
+    about: "three clients pay each other; links break, the disk is slow, the node pauses and crashes now and then",
+    work: Work::Transfers,
+    clients: 3,
+    group: 2,
+    operations: 20,
+    pause: Duration::from_millis(600),
+    slow: 0,
+    shards: 2,
+    tight: false,
+    lossy: false,
+    drift: false,
+    faults: &[Kind::Partition, Kind::BadLink, Kind::SlowDisk, Kind::Pause, Kind::Crash],
+    count: (0, 4),
+    span: Duration::from_secs(6),
+};
+
+/// All scenarios.
+pub const SCENARIOS: [Scenario; 8] = [
+    TRANSFERS,
+    Scenario {
+        name: "contracts",
+        about: "clients have a contract count, while the node crashes, is killed or stopped",
+        work: Work::Contracts,
+        operations: 16,
+        faults: &[Kind::Crash, Kind::Kill, Kind::Stop, Kind::Partition, Kind::SlowDisk],
+        ..TRANSFERS
+    },
+    Scenario {
+        name: "transport",
+        about: "HTTP over lossy links: bodies come back as they were sent, also to clients that half close",
+        work: Work::Echo,
+        operations: 12,
+        lossy: true,
+        faults: &[Kind::Partition, Kind::BadLink, Kind::Pause],
+        count: (0, 6),
+        ..TRANSFERS
+    },
+    Scenario {
+        name: "restarts",
+        about: "a storm of power failures, kills and stops in the middle of work and of recovery",
+        faults: &[Kind::Crash, Kind::Crash, Kind::Kill, Kind::Stop, Kind::SlowDisk],
+        count: (4, 12),
+        span: Duration::from_secs(12),
+        operations: 24,
+        ..TRANSFERS
+    },
+    Scenario {
+        name: "disk-full",
+        about: "the disk has no room, or fails to write or to sync; the node stops with an error and is restarted",
+        faults: &[Kind::DiskFull, Kind::SyncError, Kind::WriteError, Kind::Crash],
+        count: (1, 5),
+        span: Duration::from_secs(10),
+        ..TRANSFERS
+    },
+    Scenario {
+        name: "clock-jumps",
+        about: "wall clocks jump by seconds or a day, all clocks drift",
+        drift: true,
+        faults: &[Kind::ClockJump, Kind::ClockJump, Kind::Crash, Kind::Pause],
+        count: (1, 8),
+        ..TRANSFERS
+    },
+    Scenario {
+        name: "slow-clients",
+        about: "others dribble, do not read, or hold connections for nothing; good clients are served all the same",
+        slow: 4,
+        faults: &[Kind::Partition, Kind::BadLink, Kind::Crash],
+        count: (0, 3),
+        ..TRANSFERS
+    },
+    Scenario {
+        name: "overload",
+        about: "more clients than the node's tiny queues hold: it refuses with an error, and its queues do not grow",
+        clients: 12,
+        group: 3,
+        operations: 8,
+        pause: Duration::from_millis(5),
+        tight: true,
+        faults: &[Kind::SlowDisk, Kind::SlowDisk, Kind::Pause, Kind::Crash],
+        count: (0, 4),
+        span: Duration::from_secs(2),
+        ..TRANSFERS
+    },
+];
+
+/// The scenario with a name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Scenario> {
+    static ALL: [Scenario; 8] = SCENARIOS;
+    ALL.iter().find(|scenario| scenario.name == name)
+}

@@ -1,0 +1,297 @@
+//! The node's host, from its operator's side: it is started, found dead, started again; and the plan's faults strike it.
+
+use super::plan::{Direction, Fault, Planned};
+use super::store;
+use crate::node::{Node, NodeConfig};
+use shroud_io_sim::disk::{Fault as DiskFault, FaultKind, Place};
+use shroud_runtime::Runtime;
+use shroud_sim::{Host, LinkConfig, Program, Simulation, Universe};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How often the operator looks whether the node runs.
+const WATCH: Duration = Duration::from_secs(1);
+
+/// What runs on the node's host.
+pub type Main = Arc<dyn Fn(&Host) -> Program<Result<(), String>> + Send + Sync>;
+
+/// The node's host and what its operator knows. A cheap clone.
+#[derive(Clone)]
+pub struct Site {
+    universe: Universe,
+    host: Host,
+    clients: Arc<[Host]>,
+    main: Main,
+    link: LinkConfig,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    program: Option<Program<Result<(), String>>>,
+    /// Down on purpose until then.
+    down_until: Duration,
+    /// Nothing is started any more.
+    closed: bool,
+    errors: Vec<(Duration, String)>,
+    panics: Vec<String>,
+}
+
+impl std::fmt::Debug for Site {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Site").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+/// The main program of a node on the simulated disk of its host.
+#[must_use]
+pub fn node(config: NodeConfig, shards: usize) -> Main {
+    Arc::new(move |host: &Host| {
+        let at = host.clone();
+        let open = move |directory: &Path| store::open(at.blocking_disk(), directory);
+        let node = Node::new(NodeConfig { store: Arc::new(open), ..config.clone() }, |_| {});
+        let node = node.map_err(|error| error.to_string());
+        host.start(shards, move |runtime| serve(runtime, node.clone()))
+    })
+}
+
+/// Runs a node; generic, so that the compiler proves `Send` for every runtime, which it cannot for a named one.
+#[allow(clippy::manual_async_fn, reason = "the declared `Send` is the point")]
+fn serve<R: Runtime>(
+    runtime: R,
+    node: Result<Node<R>, String>,
+) -> impl Future<Output = Result<(), String>> + Send {
+    async move { node?.run(runtime).await.map_err(|error| error.to_string()) }
+}
+
+impl Site {
+    /// The site of a host on which `main` shall run.
+    #[must_use]
+    pub fn new(simulation: &Simulation, host: Host, clients: &[Host], main: Main, link: LinkConfig) -> Self {
+        let state = State {
+            program: None,
+            down_until: Duration::ZERO,
+            closed: false,
+            errors: Vec::new(),
+            panics: Vec::new(),
+        };
+        Self {
+            universe: simulation.universe().clone(),
+            host,
+            clients: clients.into(),
+            main,
+            link,
+            state: Arc::new(Mutex::new(state)),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts the node, and looks after it from now on.
+    pub fn open(&self) {
+        self.start();
+        self.watch();
+    }
+
+    fn watch(&self) {
+        if self.state().closed {
+            return;
+        }
+        self.start();
+        let site = self.clone();
+        self.after(WATCH, move || site.watch());
+    }
+
+    /// Starts the node unless it runs or is down on purpose.
+    fn start(&self) {
+        self.collect();
+        let now = self.universe.time();
+        {
+            let state = self.state();
+            if state.closed || now < state.down_until || self.host.is_running() {
+                return;
+            }
+        }
+        let program = (self.main)(&self.host);
+        self.state().program = Some(program);
+    }
+
+    /// Takes note of how the last program ended.
+    fn collect(&self) {
+        let now = self.universe.time();
+        let mut state = self.state();
+        let Some(program) = state.program.take_if(|program| !program.is_running()) else { return };
+        for result in program.results().into_iter().flatten() {
+            match result {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => state.errors.push((now, error)),
+                Err(error) => state.panics.push(error.to_string()),
+            }
+        }
+    }
+
+    /// Stops the node in order and starts nothing any more.
+    pub fn close(&self) {
+        self.state().closed = true;
+        self.host.stop();
+    }
+
+    /// Whether the node runs.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.host.is_running()
+    }
+
+    /// Errors that the node ended with, and when.
+    #[must_use]
+    pub fn errors(&self) -> Vec<(Duration, String)> {
+        self.collect();
+        self.state().errors.clone()
+    }
+
+    /// Panics that it ended with.
+    #[must_use]
+    pub fn panics(&self) -> Vec<String> {
+        self.collect();
+        self.state().panics.clone()
+    }
+
+    fn after(&self, delay: Duration, action: impl FnOnce() + Send + 'static) {
+        self.universe.at(self.universe.time() + delay, Box::new(action));
+    }
+
+    /// Has a plan carried out.
+    pub fn carry_out(&self, plan: &[Planned]) {
+        for planned in plan.iter().cloned() {
+            let site = self.clone();
+            self.universe.at(planned.at, Box::new(move || site.strike(&planned.fault)));
+        }
+    }
+
+    fn strike(&self, fault: &Fault) {
+        match fault {
+            Fault::Crash { down } => {
+                self.host.crash();
+                self.down_for(*down);
+            }
+            Fault::Kill { down } => {
+                self.host.kill();
+                self.down_for(*down);
+            }
+            Fault::Stop { down } => {
+                self.host.stop();
+                self.down_for(*down);
+            }
+            Fault::Pause { lasts } => self.host.pause(*lasts),
+            Fault::Partition { client, direction, lasts } => {
+                let both = |up| {
+                    move |to: &mut LinkConfig, from: &mut LinkConfig, direction: Direction| {
+                        if direction != Direction::FromNode {
+                            to.up = up;
+                        }
+                        if direction != Direction::ToNode {
+                            from.up = up;
+                        }
+                    }
+                };
+                let direction = *direction;
+                self.change_link(*client, move |to, from| both(false)(to, from, direction));
+                let (site, client) = (self.clone(), *client);
+                self.after(*lasts, move || {
+                    site.change_link(client, move |to, from| both(true)(to, from, direction))
+                });
+            }
+            Fault::BadLink { client, latency, bandwidth, loss, lasts } => {
+                let bad = LinkConfig {
+                    latency: *latency,
+                    jitter: *latency,
+                    bandwidth: Some(*bandwidth),
+                    loss: *loss,
+                    ..self.link
+                };
+                self.replace_link(*client, bad);
+                let (site, client) = (self.clone(), *client);
+                self.after(*lasts, move || site.replace_link(client, site.link));
+            }
+            Fault::SlowDisk { by, lasts } => {
+                let kind = FaultKind::Stall { verb: None, duration: *by };
+                self.arm(DiskFault::always(kind));
+                self.disarm_after(*lasts, |kind| matches!(kind, FaultKind::Stall { .. }));
+            }
+            Fault::DiskFull { spare, lasts } => {
+                let spare = *spare;
+                self.disk(move |disk| disk.set_capacity(Some(disk.used().saturating_add(spare))));
+                let site = self.clone();
+                self.after(*lasts, move || {
+                    site.disk(|disk| disk.set_capacity(None));
+                    site.restart();
+                });
+            }
+            Fault::SyncError { restart } => {
+                self.arm(journal(FaultKind::SyncError));
+                self.disarm_after(*restart, |kind| matches!(kind, FaultKind::SyncError));
+                let site = self.clone();
+                self.after(*restart, move || site.restart());
+            }
+            Fault::WriteError { restart } => {
+                self.arm(journal(FaultKind::WriteError { bytes: 0..u64::MAX }));
+                self.disarm_after(*restart, |kind| matches!(kind, FaultKind::WriteError { .. }));
+                let site = self.clone();
+                self.after(*restart, move || site.restart());
+            }
+            Fault::ClockJump { milliseconds } => {
+                self.universe.jump_clock(self.host.id(), milliseconds.saturating_mul(1_000_000));
+            }
+        }
+    }
+
+    /// Keeps the node down, and starts it once it has ended and the time is over.
+    fn down_for(&self, down: Duration) {
+        let until = self.universe.time() + down;
+        let mut state = self.state();
+        state.down_until = state.down_until.max(until);
+        drop(state);
+        let site = self.clone();
+        self.after(down, move || site.start());
+    }
+
+    /// What an operator does with a node that has failed.
+    fn restart(&self) {
+        self.host.kill();
+        self.start();
+    }
+
+    fn change_link(&self, client: usize, change: impl FnOnce(&mut LinkConfig, &mut LinkConfig) + Clone) {
+        let Some(client) = self.clients.get(client) else { return };
+        let mut unused = self.link;
+        self.universe.change_link(client.id(), self.host.id(), |to| change.clone()(to, &mut unused));
+        self.universe.change_link(self.host.id(), client.id(), |from| change(&mut unused, from));
+    }
+
+    fn replace_link(&self, client: usize, with: LinkConfig) {
+        self.change_link(client, move |to, from| {
+            // Partitions come and go on their own.
+            (*to, *from) = (LinkConfig { up: to.up, ..with }, LinkConfig { up: from.up, ..with });
+        });
+    }
+
+    fn disk(&self, action: impl FnOnce(&mut shroud_sim::disk::Disk)) {
+        let _ = self.universe.disk(self.host.id(), action);
+    }
+
+    fn arm(&self, fault: DiskFault) {
+        self.disk(|disk| disk.arm(fault));
+    }
+
+    fn disarm_after(&self, lasts: Duration, goes: fn(&FaultKind) -> bool) {
+        let site = self.clone();
+        self.after(lasts, move || site.disk(|disk| disk.disarm(|fault| goes(&fault.kind))));
+    }
+}
+
+/// A fault that strikes a journal segment once.
+fn journal(kind: FaultKind) -> DiskFault {
+    DiskFault::once(kind).at(Place::NameEnds(".journal".into()))
+}

@@ -1,0 +1,372 @@
+//! A client of the ledger: it does one thing after the other, notes all of it, and sends again what got no answer.
+
+use super::accounts::{CHAIN_ID, GAS_PRICE, MANA, is_native, key};
+use crate::sim::history::{History, Outcome, Refusal};
+use crate::sim::model::{AccountModel, Call, Effect, Receipt, Reply, Submit};
+use serde_json::{Value, json};
+use shroud_crypto::{Address, Hash, keccak256};
+use shroud_ghostwire::http::{self, ClientLimits};
+use shroud_ghostwire::rpc::{self, CallError};
+use shroud_gwallet::{Fees, Payment, Remote, RemoteError, Secret, TRANSFER_GAS};
+use shroud_io_sim::chance::{Chance, Rate};
+use shroud_ledger::transaction::Action;
+use shroud_ledger::transaction::native::NativeBody;
+use shroud_ledger::{AssetId, ChainId, GCC, Gas, Nonce};
+use shroud_runtime::{Runtime, RuntimeExt};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The counter contract.
+pub const COUNTER: &[u8] = include_bytes!("../../../../../contracts/counter/counter.wasm");
+/// Gas that a call of the counter may use.
+const CALL_GAS: u64 = 200_000;
+/// Gas that its deployment may use.
+const DEPLOY_GAS: u64 = 20_000_000;
+/// How long a client waits before it sends something again: doubled each time, up to the second.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+
+/// What one client shall do.
+#[derive(Clone, Debug)]
+pub struct Habits {
+    /// How many clients there are.
+    pub clients: u32,
+    /// How many of them pay each other: clients of one group share accounts, those of different groups do not.
+    pub group: u32,
+    /// Things to do.
+    pub operations: u32,
+    /// The longest time between two things.
+    pub pause: Duration,
+    /// Whether there is a counter to be called.
+    pub counter: bool,
+}
+
+/// What all clients of a run write down.
+#[derive(Clone, Debug, Default)]
+pub struct Notebook {
+    /// What they did and were told.
+    pub history: History<Call, Reply>,
+    /// What they signed.
+    requested: Arc<Mutex<BTreeMap<Hash, Submit>>>,
+    /// What they were told and cannot be.
+    broken: Arc<Mutex<Vec<String>>>,
+    /// How many of them are done.
+    done: Arc<AtomicUsize>,
+}
+
+impl Notebook {
+    /// Everything that was signed.
+    #[must_use]
+    pub fn requested(&self) -> BTreeMap<Hash, Submit> {
+        self.requested.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What was told and cannot be.
+    #[must_use]
+    pub fn broken(&self) -> Vec<String> {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many clients are done.
+    #[must_use]
+    pub fn done(&self) -> usize {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    /// One more is done.
+    pub fn finish(&self) {
+        self.done.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that a transaction was signed.
+    pub fn sign(&self, submit: Submit) {
+        self.requested.lock().unwrap_or_else(PoisonError::into_inner).insert(submit.hash, submit);
+    }
+
+    /// Notes something that cannot be.
+    pub fn complain(&self, complaint: String) {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).push(complaint);
+    }
+}
+
+/// A client of the ledger.
+pub struct LedgerClient<R: Runtime> {
+    runtime: R,
+    began: Instant,
+    number: u32,
+    habits: Habits,
+    key: Secret,
+    wallet: Remote<R>,
+    rpc: rpc::Client<R>,
+    notebook: Notebook,
+    chance: Chance,
+    nonce: u64,
+    sent: Vec<(Vec<u8>, Submit)>,
+}
+
+impl<R: Runtime> std::fmt::Debug for LedgerClient<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LedgerClient").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+/// The counter's address: client 0 deploys it with its first transaction.
+#[must_use]
+pub fn counter() -> Option<Address> {
+    key(0).map(|key| Address::create(&key.address(), 0))
+}
+
+impl<R: Runtime> LedgerClient<R> {
+    /// A client of the node at `url`.
+    ///
+    /// # Errors
+    /// A sentence when the address is none.
+    pub fn new(
+        runtime: R,
+        url: &str,
+        number: u32,
+        habits: Habits,
+        notebook: Notebook,
+        chance: Chance,
+    ) -> Result<Self, String> {
+        let wallet = Remote::new(runtime.clone(), url).map_err(|error| error.to_string())?;
+        let server = url.parse().map_err(|_| format!("{url} is no address"))?;
+        let http = http::Client::new(runtime.clone(), ClientLimits::default());
+        Ok(Self {
+            began: runtime.now(),
+            rpc: rpc::Client::new(http, server),
+            key: key(number).ok_or("no key")?,
+            nonce: 0,
+            sent: Vec::new(),
+            runtime,
+            number,
+            habits,
+            wallet,
+            notebook,
+            chance,
+        })
+    }
+
+    /// Does everything. Ends once every transaction has its answer.
+    pub async fn run(mut self) {
+        if self.habits.counter && self.number == 0 {
+            self.deploy().await;
+        }
+        for _ in 0..self.habits.operations {
+            let pause = self.chance.below(u64::try_from(self.habits.pause.as_micros()).unwrap_or(0));
+            self.runtime.sleep(Duration::from_micros(pause)).await;
+            self.one().await;
+        }
+        self.notebook.finish();
+    }
+
+    async fn one(&mut self) {
+        match self.chance.below(100) {
+            0..20 => {
+                let address = self.peer();
+                self.read_account(address).await;
+            }
+            20..35 if self.habits.counter => self.read_counter().await,
+            35..60 if self.habits.counter && is_native(self.number) => self.count().await,
+            60..66 => self.send_again().await,
+            66..72 => self.pay(u128::MAX >> 1).await,
+            _ => {
+                let amount = u128::from(self.chance.between(1, 1_000_000));
+                self.pay(amount).await;
+            }
+        }
+    }
+
+    /// A client of the same group, often this one.
+    fn peer(&mut self) -> Address {
+        let group = self.number / self.habits.group.max(1);
+        let first = group * self.habits.group.max(1);
+        let size = self.habits.group.min(self.habits.clients.saturating_sub(first)).max(1);
+        let number = first + u32::try_from(self.chance.below(size.into())).unwrap_or(0);
+        key(number).map_or(self.key.address(), |key| key.address())
+    }
+
+    async fn pay(&mut self, amount: u128) {
+        let asset = if is_native(self.number) && self.chance.happens(Rate::percent(40)) { MANA } else { GCC };
+        let to = self.peer();
+        let payment = Payment {
+            chain_id: ChainId(CHAIN_ID),
+            nonce: Nonce(self.nonce),
+            to,
+            asset,
+            amount,
+            fees: Fees { gas_limit: TRANSFER_GAS, gas_price: GAS_PRICE },
+        };
+        let Ok(bytes) = payment.sign(&self.key) else { return };
+        let most = u128::from(TRANSFER_GAS.0) * GAS_PRICE;
+        self.submit(bytes, Effect::Transfer { to, asset, amount }, most).await;
+    }
+
+    async fn deploy(&mut self) {
+        let Some(contract) = counter() else { return };
+        let action = Action::Deploy { code: COUNTER.to_vec(), input: Vec::new() };
+        self.native(action, DEPLOY_GAS, Effect::Deploy { contract }).await;
+    }
+
+    async fn count(&mut self) {
+        let Some(contract) = counter() else { return };
+        // Before client 0 was told that the contract is there, calling it would be refused.
+        if self.notebook.history.is_empty() || !self.is_deployed(contract).await {
+            return;
+        }
+        let amount = self.chance.between(1, 9);
+        let mut input = vec![2];
+        input.extend(amount.to_le_bytes());
+        let action = Action::Call { contract, asset: GCC, value: 0, input };
+        self.native(action, CALL_GAS, Effect::Add { contract, amount }).await;
+    }
+
+    async fn is_deployed(&self, contract: Address) -> bool {
+        let code: Result<String, CallError> =
+            self.rpc.call("eth_getCode", &json!([contract, "latest"])).await;
+        code.is_ok_and(|code| code.len() > 2)
+    }
+
+    async fn native(&mut self, action: Action, gas_limit: u64, effect: Effect) {
+        let Secret::Ed25519(key) = &self.key else { return };
+        let body = NativeBody {
+            chain_id: ChainId(CHAIN_ID),
+            nonce: Nonce(self.nonce),
+            gas_limit: Gas(gas_limit),
+            gas_price: GAS_PRICE,
+            action,
+        };
+        let bytes = body.sign(key).encode();
+        self.submit(bytes, effect, u128::from(gas_limit) * GAS_PRICE).await;
+    }
+
+    /// Has a new transaction included, however often it must be sent.
+    async fn submit(&mut self, bytes: Vec<u8>, effect: Effect, most: u128) {
+        let hash = keccak256(&bytes);
+        let submit = Submit { hash, from: self.key.address(), nonce: self.nonce, most, effect };
+        self.notebook.sign(submit.clone());
+        if self.until_known(&bytes, &submit).await {
+            self.nonce += 1;
+            self.sent.push((bytes, submit));
+        }
+    }
+
+    /// Sends an old transaction once more: the answer must be the old one.
+    async fn send_again(&mut self) {
+        let index = self.chance.index(self.sent.len());
+        let Some((bytes, submit)) = self.sent.get(index).cloned() else { return };
+        if !self.until_known(&bytes, &submit).await {
+            self.notebook.complain(format!("transaction {} was included, and then refused", submit.hash));
+        }
+    }
+
+    /// Sends until there is an answer; `true`: it is included.
+    async fn until_known(&mut self, bytes: &[u8], submit: &Submit) -> bool {
+        let mut wait = BACKOFF.0;
+        loop {
+            let call = Call::Submit(submit.clone());
+            let open = self.notebook.history.invoke(self.number, call, self.time());
+            let outcome = match self.wallet.submit(bytes).await {
+                Ok(told) if told.hash != submit.hash => {
+                    self.notebook.complain(format!("the answer to {} is of {}", submit.hash, told.hash));
+                    Outcome::Unknown
+                }
+                Ok(told) => Outcome::Done(Reply::Included(Receipt {
+                    height: told.height.0,
+                    success: told.success,
+                    gas_used: told.gas_used.0,
+                })),
+                Err(RemoteError::Call(error)) => self.refusal(&error),
+                Err(error) => {
+                    self.notebook.complain(error.to_string());
+                    Outcome::Unknown
+                }
+            };
+            let (included, known) = match &outcome {
+                Outcome::Done(_) => (true, true),
+                Outcome::Refused(Refusal::Unavailable) | Outcome::Unknown => (false, false),
+                Outcome::Refused(_) => (false, true),
+            };
+            self.notebook.history.respond(open, outcome, self.time());
+            if known {
+                return included;
+            }
+            let jitter = Duration::from_micros(self.chance.below(20_000));
+            self.runtime.sleep(wait + jitter).await;
+            wait = (wait * 2).min(BACKOFF.1);
+        }
+    }
+
+    /// What an error means for the state.
+    fn refusal(&self, error: &CallError) -> Outcome<Reply> {
+        match error {
+            CallError::Refused { message, .. } => {
+                let begins = |text| message.starts_with(text);
+                if begins("nonce too low") {
+                    Outcome::Refused(Refusal::NonceTooLow)
+                } else if begins("insufficient funds") {
+                    Outcome::Refused(Refusal::InsufficientFunds)
+                } else if begins("overloaded")
+                    || begins("too many transactions wait")
+                    || begins("nonce gap")
+                    || begins("nonce taken")
+                    || message == "the ledger is stopping"
+                {
+                    Outcome::Refused(Refusal::Unavailable)
+                } else {
+                    if !begins("the ledger has stopped") {
+                        self.notebook.complain(format!("client {} was refused: {message}", self.number));
+                    }
+                    Outcome::Unknown
+                }
+            }
+            CallError::Http { .. } | CallError::Status { .. } => Outcome::Unknown,
+            other => {
+                self.notebook.complain(format!("client {} got a wrong answer: {other}", self.number));
+                Outcome::Unknown
+            }
+        }
+    }
+
+    async fn read_account(&self, address: Address) {
+        let open = self.notebook.history.invoke(self.number, Call::ReadAccount(address), self.time());
+        let outcome = match self.wallet.account(address).await {
+            Ok(account) => {
+                let held = account.balances.iter().map(|balance| (balance.asset, balance.amount));
+                let balances: BTreeMap<AssetId, u128> = held.filter(|(_, amount)| *amount > 0).collect();
+                Outcome::Done(Reply::Account(AccountModel { nonce: account.nonce.0, balances }))
+            }
+            Err(_) => Outcome::Unknown,
+        };
+        self.notebook.history.respond(open, outcome, self.time());
+    }
+
+    async fn read_counter(&self) {
+        let Some(contract) = counter() else { return };
+        if !self.is_deployed(contract).await {
+            return;
+        }
+        let open = self.notebook.history.invoke(self.number, Call::ReadCounter(contract), self.time());
+        let outcome = count_of(&self.rpc, contract)
+            .await
+            .map_or(Outcome::Unknown, |count| Outcome::Done(Reply::Count(count)));
+        self.notebook.history.respond(open, outcome, self.time());
+    }
+
+    fn time(&self) -> Duration {
+        self.runtime.now().saturating_duration_since(self.began)
+    }
+}
+
+/// Asks a counter.
+///
+/// # Errors
+/// A sentence.
+pub async fn count_of<R: Runtime>(rpc: &rpc::Client<R>, contract: Address) -> Result<u64, String> {
+    let call = json!([{ "to": contract, "data": "0x01" }, "latest"]);
+    let told: Value = rpc.call("eth_call", &call).await.map_err(|error| error.to_string())?;
+    let bytes = told.as_str().and_then(|text| shroud_wire::hex::parse_data(text).ok());
+    let bytes = bytes.ok_or_else(|| format!("{told} is no count"))?;
+    bytes.try_into().map(u64::from_le_bytes).map_err(|_| format!("{told} is no count"))
+}

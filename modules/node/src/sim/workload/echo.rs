@@ -1,0 +1,100 @@
+//! An HTTP server that answers what it was sent, and clients that hold it to that: the transport by itself.
+
+use super::client::Notebook;
+use futures_util::{AsyncReadExt, AsyncWriteExt};
+use shroud_ghostwire::http::{
+    Body, Client, ClientLimits, Limits, Request, Router, Server, StatusCode, handler_fn, status, text,
+};
+use shroud_io_sim::chance::Chance;
+use shroud_runtime::{ConnectOptions, ListenOptions, Runtime, RuntimeExt};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The largest body.
+const MAX_BODY: u64 = 100 << 10;
+/// How long a client waits before it sends something again.
+const WAIT: Duration = Duration::from_millis(100);
+/// How long a plain connection may take for one exchange.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Serves until the host is asked to stop.
+///
+/// # Errors
+/// A sentence.
+pub async fn serve<R: Runtime>(runtime: R, address: SocketAddr) -> Result<(), String> {
+    let echo = handler_fn(|request: Request<Body>| async move {
+        match request.into_body().bytes(MAX_BODY).await {
+            Ok(bytes) => text(bytes),
+            Err(_) => status(StatusCode::BAD_REQUEST),
+        }
+    });
+    let server = Server::new(Router::new().post("/echo", echo), Limits::default());
+    let server = server.map_err(|error| error.to_string())?;
+    let listener =
+        runtime.listen(address, ListenOptions::default()).await.map_err(|error| error.to_string())?;
+    server.serve(&runtime, listener).await.map_err(|error| error.to_string())
+}
+
+/// Has so many bodies echoed, each until it comes back, one in four over a plain connection that is half closed once the
+/// request is sent.
+pub async fn ask<R: Runtime>(
+    runtime: R,
+    server: SocketAddr,
+    count: u32,
+    pause: Duration,
+    mut chance: Chance,
+    notebook: Notebook,
+) {
+    let client = Client::new(runtime.clone(), ClientLimits::default());
+    for _ in 0..count {
+        let pause = chance.below(u64::try_from(pause.as_micros()).unwrap_or(0));
+        runtime.sleep(Duration::from_micros(pause)).await;
+        let most = [100, 5_000, MAX_BODY].get(chance.index(3)).copied().unwrap_or(100);
+        let mut body = vec![0; usize::try_from(chance.between(1, most)).unwrap_or(1)];
+        chance.fill(&mut body);
+        let half_close = chance.below(4) == 0;
+        loop {
+            let answer = if half_close {
+                plain(&runtime, server, &body).await
+            } else {
+                whole(&client, server, &body).await
+            };
+            match answer {
+                Some(answer) if answer == body => break,
+                Some(answer) => {
+                    let (sent, got) = (body.len(), answer.len());
+                    notebook.complain(format!("{sent} bytes were echoed as {got} other bytes"));
+                    break;
+                }
+                None => runtime.sleep(WAIT).await,
+            }
+        }
+    }
+    notebook.finish();
+}
+
+async fn whole<R: Runtime>(client: &Client<R>, server: SocketAddr, body: &[u8]) -> Option<Vec<u8>> {
+    let request = Request::post(format!("http://{server}/echo")).body(body.to_vec().into()).ok()?;
+    let response = client.send(request).await.ok()?;
+    (response.status() == StatusCode::OK).then(|| response.into_body().to_vec())
+}
+
+/// As a simple tool does: sends the request, says that it has nothing more to say, and reads to the end.
+async fn plain<R: Runtime>(runtime: &R, server: SocketAddr, body: &[u8]) -> Option<Vec<u8>> {
+    let exchange = async {
+        let mut stream = runtime.connect(server, ConnectOptions::default()).await?;
+        let length = body.len();
+        let head = format!(
+            "POST /echo HTTP/1.1\r\nhost: node\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(body).await?;
+        stream.close().await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    let answer = runtime.timeout(PATIENCE, exchange).await.ok()?.ok()?;
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    answer.starts_with(b"HTTP/1.1 200 ").then(|| answer.get(end..).unwrap_or_default().to_vec())
+}
