@@ -147,6 +147,7 @@ pub(crate) async fn recover<R: Runtime>(
     };
     let create = OpenError::io("create", &options.directory);
     runtime.create_dir_all(&options.directory).await.map_err(create)?;
+    anchor(runtime, &options.directory).await?;
     lock::acquire(runtime, directory).await?;
     let scan = Scan::new(runtime.clone(), options.clone()).await?;
     let (tip, tree, is_new) = load_state(runtime, genesis, store).await?;
@@ -179,11 +180,33 @@ pub(crate) async fn recover<R: Runtime>(
                 Some(end) => Journal::resume(runtime.clone(), options, Arc::clone(metrics), end).await?,
                 None => Journal::create(runtime.clone(), options, Arc::clone(metrics)).await?,
             };
+            replaying.flush().await?;
             (applier, journal)
         }
     };
     let (tip, tree) = (*applier.tip(), applier.tree().clone());
     Ok(Recovered { applier, journal, tip, tree, stored: tip.height, engine, cache })
+}
+
+/// Makes the names durable that lead to the journal's files: without them a power failure may take all of it. Done at every
+/// start, since an earlier run may have ended, or its sync failed, between making a name and syncing it.
+async fn anchor<R: Runtime>(runtime: &R, directory: &Path) -> Result<(), OpenError> {
+    for above in directory.ancestors().take(2) {
+        runtime.sync_dir(above).await.map_err(OpenError::io("sync", above))?;
+    }
+    for above in directory.ancestors().skip(2) {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        match runtime.sync_dir(above).await {
+            // Somebody else's directory, or one that cannot be synced: this node has made nothing in it.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput) =>
+            {
+                break;
+            }
+            synced => synced.map_err(OpenError::io("sync", above))?,
+        }
+    }
+    Ok(())
 }
 
 /// The store's tip and state; the genesis ones, and true, when the store is new.
@@ -231,7 +254,8 @@ struct Replaying<'a, R> {
 }
 
 impl<R: Runtime> Replaying<'_, R> {
-    /// Applies all records after the applier's tip.
+    /// Applies all records after the applier's tip. The last one is left behind: the journal's own sync comes before the
+    /// store's.
     async fn run(&mut self, scan: &mut Scan<R>, mut applier: Applier) -> Result<Applier, OpenError> {
         let mut replayed = 0u64;
         while let Some(record) = scan.next().await? {
@@ -257,11 +281,12 @@ impl<R: Runtime> Replaying<'_, R> {
             applier = returned;
             self.behind.push(Arc::new(applied?));
             replayed += 1;
-            if self.behind.len() >= REPLAY_BATCH {
+            if self.behind.len() > REPLAY_BATCH {
+                let last = self.behind.pop();
                 self.flush().await?;
+                self.behind.extend(last);
             }
         }
-        self.flush().await?;
         if replayed > 0 {
             tracing::info!(blocks = replayed, height = applier.tip().height.0, "replayed the journal");
         }

@@ -20,7 +20,7 @@ mod writer;
 
 pub use header::{HEADER_BYTES, SegmentHeader, SegmentHeaderError};
 pub use reader::{Damage, End, Output, Reason, SegmentReader};
-pub use record::{ALIGNMENT, MAX_PAYLOAD_BYTES, RECORD_HEADER_BYTES, Record};
+pub use record::{ALIGNMENT, MAX_PAYLOAD_BYTES, RECORD_HEADER_BYTES, Record, total_bytes};
 pub use writer::{SegmentWriter, WriteError};
 
 use shroud_crypto::Hash;

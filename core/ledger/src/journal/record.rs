@@ -73,8 +73,8 @@ impl RecordHeader {
     }
 }
 
-/// Bytes of a record with a payload of `length` bytes.
-pub(super) const fn total_bytes(length: usize) -> usize {
+/// Bytes of a record with a payload of `length` bytes, its header and padding included.
+pub const fn total_bytes(length: usize) -> usize {
     RECORD_HEADER_BYTES.saturating_add(length).next_multiple_of(ALIGNMENT)
 }
 

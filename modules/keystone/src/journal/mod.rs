@@ -137,7 +137,7 @@ impl<R: Runtime> Journal<R> {
         Ok(Self::new(runtime, options, metrics, 0, spare, writer, VecDeque::new()))
     }
 
-    /// Goes on where a scan has ended.
+    /// Goes on where a scan has ended, once its last record is durable.
     pub(crate) async fn resume(
         runtime: R,
         options: JournalOptions,
@@ -145,9 +145,10 @@ impl<R: Runtime> Journal<R> {
         end: ScanEnd,
     ) -> Result<Self, JournalError> {
         let path = segment_path(&options.directory, end.header.index);
-        let file =
-            runtime.open(&path, OpenOptions::writing()).await.map_err(JournalError::io("open", &path))?;
+        let file = runtime.open(&path, OpenOptions::writing()).await;
+        let file = file.map_err(JournalError::io("open", &path))?;
         let length = file.len().await.map_err(JournalError::io("measure", &path))?;
+        secure(&file, &path, &end).await?;
         let writer = SegmentWriter::resume(&end.header, length, end.offset, end.link);
         Ok(Self::new(runtime, options, metrics, end.header.index, file, writer, end.closed.into()))
     }
@@ -264,6 +265,23 @@ impl<R: Runtime> Journal<R> {
             make_spare(&runtime, &options, recycled.map(|segment| segment.index)).await
         }));
     }
+}
+
+/// Makes the last record durable before anybody builds on it. The run before may have ended between its write and its sync,
+/// or because the sync failed: then the system may show a record that is not on the disk, and takes it for clean, so that
+/// only writing it again helps (Rebello and others, "Can applications recover from fsync failures?", 2020). Records before
+/// it were synced, or it would not have been written.
+async fn secure<F: BlockFile>(file: &F, path: &Path, end: &ScanEnd) -> Result<(), JournalError> {
+    let (offset, bytes) = (end.offset.saturating_sub(end.last), usize::try_from(end.last).unwrap_or(0));
+    if bytes > 0 {
+        let lent = file.read_at(vec![0; bytes], offset).await;
+        let count = lent.result.map_err(JournalError::io("read", path))?;
+        if count < bytes {
+            return Err(JournalError::io("read", path)(io::ErrorKind::UnexpectedEof.into()));
+        }
+        file.write_at(lent.buffer, offset).await.result.map_err(JournalError::io("write", path))?;
+    }
+    file.sync_data().await.map_err(JournalError::io("sync", path))
 }
 
 /// Makes the spare file: the segment `recycled`, or a new one, of the full length and allocated.

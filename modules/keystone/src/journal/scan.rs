@@ -2,7 +2,7 @@
 
 use shroud_ledger::Height;
 use shroud_ledger::journal::{
-    End, HEADER_BYTES, Link, Output, Record, SegmentHeader, SegmentHeaderError, SegmentReader,
+    End, HEADER_BYTES, Link, Output, Record, SegmentHeader, SegmentHeaderError, SegmentReader, total_bytes,
 };
 use shroud_runtime::{BlockFile, OpenOptions, Runtime};
 
@@ -22,6 +22,8 @@ pub(crate) struct Scan<R: Runtime> {
     link: Link,
     closed: Vec<Closed>,
     end: Option<(SegmentHeader, u64)>,
+    /// Bytes of the last record that was read of the current segment.
+    last: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +46,8 @@ pub(crate) struct ScanEnd {
     pub(crate) header: SegmentHeader,
     pub(crate) offset: u64,
     pub(crate) link: Link,
+    /// Bytes of the segment's last record, which ends at `offset`; 0: it has none.
+    pub(crate) last: u64,
     /// The segments before it.
     pub(crate) closed: Vec<Closed>,
 }
@@ -69,7 +73,7 @@ impl<R: Runtime> Scan<R> {
             Err(error) => return Err(JournalError::Header { segment: first.index, error: *error }),
         };
         let (reading, closed, end) = (None, Vec::new(), None);
-        Ok(Some(Self { runtime, options, segments, current: 0, reading, link, closed, end }))
+        Ok(Some(Self { runtime, options, segments, current: 0, reading, link, closed, end, last: 0 }))
     }
 
     /// The height of the next record that the journal has, or will have.
@@ -88,6 +92,7 @@ impl<R: Runtime> Scan<R> {
             let output = reading.next(&self.options, segment.index).await?;
             match output {
                 Output::Record(record) => {
+                    self.last = total_bytes(record.payload.len()) as u64;
                     self.link = Link { next: record.height.next(), previous: record.hash };
                     self.reading = Some(reading);
                     return Ok(Some(record));
@@ -95,6 +100,10 @@ impl<R: Runtime> Scan<R> {
                 Output::Damaged(damage) => return Err(damage.into()),
                 Output::End(End::Clean { offset, header, link } | End::Torn { offset, header, link }) => {
                     self.link = link;
+                    // Nothing follows a record that was not synced.
+                    if self.current + 1 < self.segments.len() {
+                        self.last = 0;
+                    }
                     if let Some((before, _)) = self.end.replace((header, offset)) {
                         let last = Height(header.link.next.0.saturating_sub(1));
                         self.closed.push(Closed { index: before.index, last });
@@ -110,7 +119,7 @@ impl<R: Runtime> Scan<R> {
     /// Where the journal goes on, once [`Scan::next`] has said `None`. `None`: nowhere, its only segment was never begun.
     pub(crate) fn end(self) -> Option<ScanEnd> {
         let (header, offset) = self.end?;
-        Some(ScanEnd { header, offset, link: self.link, closed: self.closed })
+        Some(ScanEnd { header, offset, link: self.link, last: self.last, closed: self.closed })
     }
 
     async fn open(&self, segment: Segment) -> Result<Reading<R>, JournalError> {

@@ -238,7 +238,11 @@ impl Play {
         let chain = match self.scenario.work {
             Work::Echo => None,
             _ if progress.finished.is_none() => None,
-            _ => Some(self.observe()?),
+            _ => {
+                // Clients may have been quicker than the faults.
+                self.run_while(self.healed, || true);
+                Some(self.observe()?)
+            }
         };
         self.close(&site)?;
         let chain = match chain {

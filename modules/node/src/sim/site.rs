@@ -4,7 +4,7 @@ use super::plan::{Direction, Fault, Planned};
 use super::store;
 use crate::node::{Node, NodeConfig};
 use shroud_io_sim::disk::{Fault as DiskFault, FaultKind, Place};
-use shroud_runtime::Runtime;
+use shroud_runtime::{Runtime, TaskError};
 use shroud_sim::{Host, LinkConfig, Program, Simulation, Universe};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -127,6 +127,8 @@ impl Site {
             match result {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => state.errors.push((now, error)),
+                // Killed.
+                Err(TaskError::Cancelled) => {}
                 Err(error) => state.panics.push(error.to_string()),
             }
         }

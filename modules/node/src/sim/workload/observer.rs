@@ -9,9 +9,13 @@ use shroud_crypto::{Address, Hash};
 use shroud_ghostwire::http::{self, ClientLimits};
 use shroud_ghostwire::rpc;
 use shroud_gwallet::Remote;
-use shroud_runtime::Runtime;
+use shroud_runtime::{Runtime, RuntimeExt};
 use shroud_wire::hex::{parse_quantity_u64, quantity};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How long it waits for a node that does not answer yet.
+const RETRY: Duration = Duration::from_millis(250);
 
 /// Reads the chain from its first block to its last, these accounts and these counters.
 ///
@@ -26,7 +30,13 @@ pub async fn observe<R: Runtime>(
     let server = url.parse().map_err(|_| format!("{url} is no address"))?;
     let http = http::Client::new(runtime.clone(), ClientLimits::default());
     let rpc = rpc::Client::new(http, server);
-    let tip = call::<R, Value>(&rpc, "shroud_stateCommitment", json!([])).await?;
+    // The node may be starting.
+    let tip = loop {
+        match call::<R, Value>(&rpc, "shroud_stateCommitment", json!([])).await {
+            Ok(tip) => break tip,
+            Err(_) => runtime.sleep(RETRY).await,
+        }
+    };
     let height = number(&tip, "height")?;
     let mut committed = Vec::new();
     for height in 1..=height {
