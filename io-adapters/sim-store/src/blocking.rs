@@ -6,6 +6,7 @@ use shroud_io_sim::disk::FileHandle;
 use shroud_runtime::OpenOptions;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 impl Files for BlockingDisk {
     type File = FileHandle;
@@ -16,7 +17,10 @@ impl Files for BlockingDisk {
 
     fn close(&mut self, file: FileHandle) {
         // A host that is down has closed everything already.
-        let _ = self.with(|disk, _| (Ok(disk.close(file)), std::time::Duration::ZERO));
+        let _ = self.with(|disk, _| {
+            disk.close(file);
+            (Ok(()), Duration::ZERO)
+        });
     }
 
     fn read_at(&mut self, file: &FileHandle, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
