@@ -6,6 +6,7 @@ use shroud_io_sim::disk::FileHandle;
 use shroud_runtime::OpenOptions;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 impl Files for BlockingDisk {
     type File = FileHandle;
@@ -18,7 +19,7 @@ impl Files for BlockingDisk {
         // A host that is down has closed everything already.
         let _ = self.with(|disk, _| {
             disk.close(file);
-            (Ok(()), std::time::Duration::ZERO)
+            (Ok(()), Duration::ZERO)
         });
     }
 

@@ -101,3 +101,34 @@ pub(crate) fn place_bytes(place: TransactionPlace) -> [u8; 12] {
     bytes.iter_mut().zip(parts).for_each(|(out, byte)| *out = byte);
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn round_trip(list in proptest::collection::vec((0..6usize, any::<Vec<u8>>(), any::<Option<Vec<u8>>>()), 0..20)) {
+            let mut out = Vec::new();
+            for (keyspace, key, value) in &list {
+                put(&mut out, KEYSPACES[*keyspace], key, value.as_deref());
+            }
+            let entries = decode(&out).unwrap();
+            prop_assert_eq!(entries.len(), list.len());
+            for (entry, (keyspace, key, value)) in entries.iter().zip(&list) {
+                prop_assert_eq!((entry.keyspace, entry.key), (KEYSPACES[*keyspace], key.as_slice()));
+                prop_assert_eq!(entry.value.map(|(value, _)| value), value.as_deref());
+                if let Some((value, at)) = entry.value {
+                    prop_assert_eq!(&out[at as usize..at as usize + value.len()], value);
+                }
+            }
+            prop_assert!(out.is_empty() || decode(&out[..out.len() - 1]).is_none_or(|cut| cut.len() < list.len()));
+        }
+
+        #[test]
+        fn any_bytes(bytes: Vec<u8>) {
+            let _ = decode(&bytes);
+        }
+    }
+}

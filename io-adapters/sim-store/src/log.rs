@@ -45,7 +45,8 @@ impl Header {
 
     /// Where the chain of frames begins.
     pub(crate) fn chain(self) -> u32 {
-        crc32c::crc32c(&self.encode())
+        // Not of the whole encoding: the CRC of bytes and their CRC is the same for all.
+        crc32c::crc32c_append(crc32c::crc32c(&HEADER_MAGIC), &self.generation.to_le_bytes())
     }
 }
 
@@ -100,4 +101,38 @@ pub(crate) fn frame_header(bytes: &[u8; FRAME_HEADER_BYTES]) -> Option<(usize, u
 /// The chain after a frame.
 pub(crate) fn crc(chain: u32, length: [u8; 4], payload: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c_append(chain, &length), payload)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_and_marks_are_read_back_and_any_flipped_bit_is_found() {
+        let header = Header { generation: 7 };
+        let mark = Mark { number: 3, synced: 5000 };
+        assert_eq!(Header::decode(&header.encode()), Some(header));
+        assert_eq!(Mark::decode(&mark.encode(header), header), Some(mark));
+        assert_eq!(Mark::decode(&mark.encode(header), Header { generation: 8 }), None, "another log's");
+        assert_ne!(mark.place(), Mark { number: 4, synced: 0 }.place());
+        for bit in 0..MARK_BYTES * 8 {
+            let flipped = |mut bytes: [u8; MARK_BYTES]| {
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                bytes
+            };
+            assert_eq!(Header::decode(&flipped(header.encode())), None);
+            assert_eq!(Mark::decode(&flipped(mark.encode(header)), header), None);
+        }
+    }
+
+    #[test]
+    fn frames_chain() {
+        let chain = Header { generation: 0 }.chain();
+        let (first, next) = frame(chain, b"one");
+        let (length, sum) = frame_header(first.first_chunk().unwrap()).unwrap();
+        assert_eq!((length, sum), (3, next));
+        assert_eq!(crc(chain, 3u32.to_le_bytes(), &first[FRAME_HEADER_BYTES..]), next);
+        assert_ne!(frame(next, b"one").0, first, "the same payload elsewhere is another frame");
+        assert_eq!(frame_header(&[0; FRAME_HEADER_BYTES]), None);
+    }
 }

@@ -16,10 +16,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const LOG: &str = "store.log";
 /// A compacted log that has not taken the place of the other yet.
 const NEW: &str = "store.new";
-/// A log below this is not compacted: it costs little, and would be compacted all the time.
-const COMPACTION_BYTES: u64 = 1 << 20;
+/// A log below this is not compacted: it would be compacted all the time. Small enough to happen in short simulations.
+const COMPACTION_BYTES: u64 = 1 << 16;
 /// Payload bytes of the frames of a compacted log.
-const COMPACTED_FRAME_BYTES: usize = 1 << 18;
+const COMPACTED_FRAME_BYTES: usize = 1 << 14;
 
 /// A ledger's state, blocks, receipts and indexes in a log on plain files.
 pub struct LogStore<F: Files> {

@@ -67,7 +67,8 @@ fn crashes_leave_a_whole_earlier_state_and_all_that_was_synced() {
     let mut heights = BTreeSet::new();
     for seed in 0..60 {
         let (machine, mut chance) = (Machine::default(), Chance::new(seed));
-        let batches = Batches::new(seed, if seed % 4 == 0 { 60_000 } else { 900 });
+        // Large values: compaction, and frames of many sectors.
+        let batches = Batches::new(seed, if seed % 4 == 0 { 4000 } else { 600 });
         let mut progress = Progress::default();
         for _ in 0..12 {
             let store = machine.open(seed).unwrap();
@@ -90,7 +91,7 @@ fn crashes_leave_a_whole_earlier_state_and_all_that_was_synced() {
 #[test]
 fn a_log_that_is_mostly_history_is_compacted() {
     let machine = Machine::default();
-    let batches = Batches::new(1, 30_000);
+    let batches = Batches::new(1, 3000);
     let mut progress = Progress::default();
     let mut largest = 0;
     let store = machine.open(1).unwrap();
@@ -104,7 +105,7 @@ fn a_log_that_is_mostly_history_is_compacted() {
             batch.changes().map(|change| change.value.as_ref().map_or(0, Vec::len) as u64).collect::<Vec<_>>()
         })
         .sum();
-    assert!(written > 3 * largest, "{written} bytes were written, and the log had {largest}");
+    assert!(written > 2 * largest, "{written} bytes were written, and the log had {largest}");
     assert_eq!(batches.check(&store, 150).unwrap(), Some(149));
     machine.on(|disk| disk.crash(&mut Chance::new(5)));
     drop(store);
@@ -122,7 +123,7 @@ fn until_it_stops(
     let mut chance = Chance::new(seed).split("steps");
     let store = machine.open(seed)?;
     progress.resume(&store, batches)?;
-    for _ in 0..40 {
+    for _ in 0..60 {
         progress.step(&store, batches, &mut chance)?;
     }
     batches.check(&store, progress.tried).map(drop)
