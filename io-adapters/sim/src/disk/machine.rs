@@ -284,7 +284,7 @@ impl Disk {
     /// The time is what a stall adds.
     pub fn finish_sync(&mut self, ticket: SyncTicket, chance: &mut Chance) -> Timed<()> {
         let (struck, stall) = self.strike(Verb::Sync, Target::Handle(ticket.handle), 0..0, chance);
-        if !self.handles.get(&ticket.handle).is_some_and(|open| open.inode == ticket.inode) {
+        if self.handles.get(&ticket.handle).is_none_or(|open| open.inode != ticket.inode) {
             return (Err(bad_handle()), stall);
         }
         (self.settle_sync(ticket.inode, ticket.number, struck, chance), stall)
