@@ -18,7 +18,7 @@ async fn append(rt: SimRuntime, acknowledged: Arc<AtomicU64>, careful: bool) -> 
     let file = rt.open(Path::new("queue"), OpenOptions::creating()).await?;
     file.sync_all().await?;
     rt.sync_dir(Path::new("/")).await?;
-    for number in 1.. {
+    for number in 1_u64.. {
         file.write_at(number.to_be_bytes().to_vec(), (number - 1) * ENTRY).await.result?;
         if careful {
             file.sync_data().await?;
@@ -34,7 +34,7 @@ async fn append(rt: SimRuntime, acknowledged: Arc<AtomicU64>, careful: bool) -> 
 /// How many entries are there after a restart.
 async fn count(rt: SimRuntime) -> std::io::Result<u64> {
     let file = rt.open(Path::new("queue"), OpenOptions::reading()).await?;
-    let mut number = 0;
+    let mut number = 0_u64;
     loop {
         let lent = file.read_at(vec![0; 8], number * ENTRY).await;
         if lent.result? < 8 || lent.buffer != (number + 1).to_be_bytes() {
