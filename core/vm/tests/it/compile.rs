@@ -111,6 +111,14 @@ fn a_code_section_with_bytes_but_no_function_is_refused() {
     assert!(matches!(refusal(&code), InvalidModule::MissingExport { .. }), "{:?}", refusal(&code));
 }
 
+/// The interpreter asserts that there are none, in debug builds only, and refuses them in the end.
+#[test]
+fn operators_after_a_functions_end_are_refused() {
+    let code = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x0a\x08\x01\x06\0\x0b\x10\0\x01\x0b";
+    let refusal = refusal(code).to_string();
+    assert!(refusal.contains("operators remaining after end of function"), "{refusal}");
+}
+
 #[test]
 fn too_many_functions_are_refused() {
     let refusal = refusal(&contract(&"(func)".repeat(20_000), ""));
