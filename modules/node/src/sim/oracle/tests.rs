@@ -124,7 +124,9 @@ fn a_lost_acknowledgement() {
 
 #[test]
 fn an_effect_without_a_request_or_twice() {
-    let unasked = complaints(|evidence, _| drop(evidence.requested.remove(&Hash([2; 32]))));
+    let unasked = complaints(|evidence, _| {
+        evidence.requested.remove(&Hash([2; 32]));
+    });
     assert!(unasked.contains(&"effects"), "{unasked:?}");
     let twice = complaints(|_, chain| chain.committed.push(chain.committed[1]));
     assert!(twice.contains(&"effects") && twice.contains(&"replies"), "{twice:?}");
@@ -152,7 +154,12 @@ fn a_receipt_that_is_not_the_chains() {
 
 #[test]
 fn a_wrong_count_in_the_end() {
-    assert_eq!(complaints(|_, chain| drop(chain.counters.insert(COUNTER, 6))), ["replies"]);
+    assert_eq!(
+        complaints(|_, chain| {
+            chain.counters.insert(COUNTER, 6);
+        }),
+        ["replies"]
+    );
 }
 
 #[test]
