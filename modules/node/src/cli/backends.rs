@@ -86,6 +86,7 @@ fn describe(name: &str, probe: &Result<Capabilities, Unavailable>) -> Value {
         Ok(found) => json!({
             "backend": name,
             "runs": true,
+            "serves": REAL.contains(&name),
             "topology": found.topology.to_string(),
             "executor": found.executor,
             "reactor": found.reactor,

@@ -116,3 +116,10 @@ fn backends_are_listed_with_what_they_can_do() {
         assert!(text.contains(name), "{name} is missing from {text}");
     }
 }
+
+#[test]
+fn a_node_on_the_simulated_backend_is_refused_and_told_where_to_go() {
+    fails(&["node", "--backend", "sim"], 2, "shroud sim run");
+    let runnable = String::from_utf8(shroud(&["backends", "--runnable"]).stdout).expect("text");
+    assert!(!runnable.lines().any(|name| name == "sim"), "{runnable}");
+}

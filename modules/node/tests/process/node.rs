@@ -10,7 +10,7 @@ use std::time::Duration;
 /// The command under test.
 pub(crate) const SHROUD: &str = env!("CARGO_BIN_EXE_shroud");
 
-/// The backends that this machine can run; says loudly which it cannot.
+/// The backends on which a node can serve on this machine; says loudly which it cannot.
 pub(crate) fn backends() -> Vec<String> {
     let output = Command::new(SHROUD).args(["backends", "--json"]).output().expect("shroud backends runs");
     let list: Vec<Value> = serde_json::from_slice(&output.stdout).expect("shroud backends prints JSON");
@@ -18,7 +18,8 @@ pub(crate) fn backends() -> Vec<String> {
     for backend in skipped {
         tell(format_args!("SKIPPED {}: {}", backend["backend"], backend["why"]));
     }
-    runs.iter().map(|backend| backend["backend"].as_str().expect("a name").to_owned()).collect()
+    let serves = runs.iter().filter(|backend| backend["serves"] == true);
+    serves.map(|backend| backend["backend"].as_str().expect("a name").to_owned()).collect()
 }
 
 /// Says something even when the test passes: the test harness shows what is printed only when it fails.
