@@ -1,18 +1,11 @@
 //! From an executor and an I/O adapter to a running node, the same for all readiness backends.
 
 use shroud_runtime::compose::World;
-use shroud_runtime::{
-    Capabilities, Composed, Config, DatagramCapabilities, Executor, Io, Shard, StartError, TaskError,
-    Topology,
-};
+use shroud_runtime::{Capabilities, Composed, Config, Executor, Io, Shard, StartError, TaskError, Topology};
 use std::future::Future;
 use std::io;
 use std::sync::{Arc, mpsc};
 use std::thread;
-
-/// What UDP is without any offload: the least that a socket can do.
-pub(super) const PLAIN_DATAGRAMS: DatagramCapabilities =
-    DatagramCapabilities { send_segments: 1, receive_segments: 1, ecn: false, may_fragment: true };
 
 /// Places a thread: worker `Some(index)`, or a blocking thread.
 pub(super) type ThreadHook = Arc<dyn Fn(Option<usize>) -> io::Result<()> + Send + Sync>;

@@ -1,6 +1,6 @@
 //! smol: async-executor and async-io's reactor.
 
-use super::host::{Host, PLAIN_DATAGRAMS, Plan};
+use super::host::{Host, Plan};
 use shroud_executor_smol::{CurrentThread, MultiThread, SmolExecutor};
 use shroud_io_async::{AsyncIo, pin_thread, probe_datagram, start_reactor};
 use shroud_runtime::compose::World;
@@ -10,6 +10,10 @@ use shroud_runtime::{
 };
 use std::future::Future;
 use std::sync::Arc;
+
+/// What UDP is without any offload: the least that a socket can do.
+const PLAIN_DATAGRAMS: DatagramCapabilities =
+    DatagramCapabilities { send_segments: 1, receive_segments: 1, ecn: false, may_fragment: true };
 
 /// What tasks get on smol.
 pub type SmolRuntime = Composed<SmolExecutor, AsyncIo>;
