@@ -57,6 +57,10 @@ impl<T> Inbox<T> {
             state.items.push(item);
             if state.items.len() >= state.wanted { state.consumer.take() } else { None }
         };
+        #[cfg(feature = "planted-faults")]
+        let consumer = consumer.filter(|_| {
+            !shroud_planted::is_planted(shroud_planted::Fault::LoseWakeUp) || !bytes.is_multiple_of(8)
+        });
         if let Some(consumer) = consumer {
             consumer.wake();
         }

@@ -124,6 +124,15 @@ impl<R: Runtime> Ledger<R> {
     /// The state as of the last durable block. Costs one reference count.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
+        #[cfg(feature = "planted-faults")]
+        if shroud_planted::is_planted(shroud_planted::Fault::ReadUncommitted) {
+            let durable = self.shared.snapshot();
+            return Arc::new(Snapshot {
+                tree: self.shared.tip(),
+                header: durable.header,
+                hash: durable.hash,
+            });
+        }
         self.shared.snapshot()
     }
 

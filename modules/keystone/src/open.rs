@@ -191,6 +191,10 @@ pub(crate) async fn recover<R: Runtime>(
 /// Makes the names durable that lead to the journal's files: without them a power failure may take all of it. Done at every
 /// start, since an earlier run may have ended, or its sync failed, between making a name and syncing it.
 async fn anchor<R: Runtime>(runtime: &R, directory: &Path) -> Result<(), OpenError> {
+    #[cfg(feature = "planted-faults")]
+    if shroud_planted::is_planted(shroud_planted::Fault::ForgetDirectories) {
+        return Ok(());
+    }
     for above in directory.ancestors().take(2) {
         runtime.sync_dir(above).await.map_err(OpenError::io("sync", above))?;
     }

@@ -26,6 +26,13 @@ pub(super) fn admit(
 ) -> Result<Result<Admitted, Rejection>, ApplyError> {
     let sender = overlay.account(transaction.sender())?;
     let (expected, stated) = (sender.nonce, transaction.nonce());
+    #[cfg(feature = "planted-faults")]
+    let expected = {
+        use shroud_planted::{Fault, is_planted};
+        let careless = (stated < expected && is_planted(Fault::ApplyTwiceOnRetry))
+            || (stated > expected && is_planted(Fault::WrongNonceOrder));
+        if careless { stated } else { expected }
+    };
     if stated < expected {
         return Ok(Err(Rejection::NonceTooLow { expected, stated }));
     }

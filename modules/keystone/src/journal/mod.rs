@@ -191,12 +191,21 @@ impl<R: Runtime> Journal<R> {
         };
         let path = || segment_path(&self.options.directory, self.index);
         let bytes = record.len() as u64;
+        #[cfg(feature = "planted-faults")]
+        let early = shroud_planted::is_planted(shroud_planted::Fault::AcknowledgeBeforeSync);
+        #[cfg(not(feature = "planted-faults"))]
+        let early = false;
+        if early {
+            self.file.sync_data().await.map_err(|error| JournalError::io("sync", &path())(error))?;
+        }
         self.file
             .write_at(record, offset)
             .await
             .result
             .map_err(|error| JournalError::io("write", &path())(error))?;
-        self.file.sync_data().await.map_err(|error| JournalError::io("sync", &path())(error))?;
+        if !early {
+            self.file.sync_data().await.map_err(|error| JournalError::io("sync", &path())(error))?;
+        }
         self.metrics.journal_bytes.add(bytes);
         if self.spare.is_none() && self.writer.offset() > self.options.segment_bytes / 2 {
             self.start_spare();
@@ -272,6 +281,10 @@ impl<R: Runtime> Journal<R> {
 /// only writing it again helps (Rebello and others, "Can applications recover from fsync failures?", 2020). Records before
 /// it were synced, or it would not have been written.
 async fn secure<F: BlockFile>(file: &F, path: &Path, end: &ScanEnd) -> Result<(), JournalError> {
+    #[cfg(feature = "planted-faults")]
+    if shroud_planted::is_planted(shroud_planted::Fault::TrustLastRecord) {
+        return Ok(());
+    }
     let (offset, bytes) = (end.offset.saturating_sub(end.last), usize::try_from(end.last).unwrap_or(0));
     if bytes > 0 {
         let lent = file.read_at(vec![0; bytes], offset).await;

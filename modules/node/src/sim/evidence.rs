@@ -31,6 +31,8 @@ pub struct Chain {
     pub counters: BTreeMap<Address, u64>,
     /// Height and state commitment, as the node says.
     pub tip: (u64, Hash),
+    /// Answers that contradict each other.
+    pub odd: Vec<String>,
     /// What an audit of the stopped node's journal found: height, commitment, transactions.
     pub audit: Option<Result<(u64, Hash, u64), String>>,
 }

@@ -24,6 +24,10 @@ pub trait Specification {
     /// What operations of different components never share.
     type Key: Copy + Ord;
 
+    /// Whether an operation that changes nothing in one state changes nothing in any later one either: then the search does
+    /// it as soon as it fits. False for a register, where writing what is there already matters after another write.
+    const IDLE_FOR_EVER: bool = false;
+
     /// The state before the first operation of a component that touches these keys.
     fn start(&self, keys: &BTreeSet<Self::Key>) -> Self::State;
 
@@ -217,7 +221,7 @@ pub fn check<S: Specification>(
     let mut events = Events::new(operations);
     let mut done = Set(vec![0; operations.len().div_ceil(64)]);
     let mut seen: BTreeSet<(Set, S::State)> = BTreeSet::new();
-    let mut trail: Vec<(usize, S::State)> = Vec::new();
+    let mut trail: Vec<(usize, bool, S::State)> = Vec::new();
     let (mut state, mut explained, mut best) = (start, 0, (0, Vec::new()));
     let mut place = events.next(0);
     for _ in 0..MAX_STEPS {
@@ -236,8 +240,10 @@ pub fn check<S: Specification>(
                 .filter(|after| known || *after != state);
             if let Some(after) = after {
                 done.flip(index);
-                if seen.insert((done.clone(), after.clone())) {
-                    trail.push((index, std::mem::replace(&mut state, after)));
+                // Later there would be nothing to gain.
+                let free = S::IDLE_FOR_EVER && after == state;
+                if free || seen.insert((done.clone(), after.clone())) {
+                    trail.push((index, free, std::mem::replace(&mut state, after)));
                     events.lift(index);
                     explained += usize::from(known);
                     place = events.next(0);
@@ -251,14 +257,20 @@ pub fn check<S: Specification>(
         if explained >= best.0 {
             best = (explained, candidates(&events, place));
         }
-        let Some((index, before)) = trail.pop() else {
-            let (explained, stuck) = best;
-            return Err(NotLinear::NoOrder { explained, of, stuck });
+        let index = loop {
+            let Some((index, free, before)) = trail.pop() else {
+                let (explained, stuck) = best;
+                return Err(NotLinear::NoOrder { explained, of, stuck });
+            };
+            state = before;
+            done.flip(index);
+            events.unlift(index);
+            let known = operations.get(index).is_some_and(|operation| operation.returned.is_some());
+            explained -= usize::from(known);
+            if !free {
+                break index;
+            }
         };
-        state = before;
-        done.flip(index);
-        events.unlift(index);
-        explained -= usize::from(operations.get(index).is_some_and(|operation| operation.returned.is_some()));
         place = events.places.get(index).map_or(usize::MAX, |(call, _)| events.next(*call));
     }
     Err(NotLinear::Undecided(MAX_STEPS))

@@ -34,3 +34,6 @@ pub use scenario::{SCENARIOS, Scenario, find};
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(all(test, feature = "planted-faults"))]
+mod planted;

@@ -230,6 +230,9 @@ impl Specification for LedgerModel {
     type State = State;
     type Key = Address;
 
+    /// Reads never change anything, and a nonce that is used stays used.
+    const IDLE_FOR_EVER: bool = true;
+
     fn start(&self, keys: &BTreeSet<Address>) -> State {
         let account = |key: &Address| Some((*key, self.genesis.get(key)?.clone()));
         State { accounts: keys.iter().filter_map(account).collect(), ..State::default() }

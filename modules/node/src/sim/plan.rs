@@ -66,6 +66,14 @@ pub enum Fault {
         /// For how long.
         lasts: Duration,
     },
+    /// Syncs hang, and the node loses power in the middle of one, most likely: what it was to make durable is on the disk
+    /// in part.
+    TornCrash {
+        /// How long syncs have hung by then.
+        hung: Duration,
+        /// How long the node is down.
+        down: Duration,
+    },
     /// Others fill the node's disk. An operator makes room and restarts the node.
     DiskFull {
         /// Bytes that are left.
@@ -112,6 +120,7 @@ pub enum Kind {
     Partition,
     BadLink,
     SlowDisk,
+    TornCrash,
     DiskFull,
     SyncError,
     WriteError,
@@ -139,13 +148,21 @@ const LASTS: [(u64, u64); 4] = [(1, 50), (50, 500), (500, 5_000), (5_000, 20_000
 #[must_use]
 pub fn draw(draw: &Draw, chance: &mut Chance) -> Vec<Planned> {
     let count = chance.between(draw.count.0, draw.count.1);
-    let mut plan: Vec<Planned> = (0..count)
-        .filter_map(|_| {
-            let at = milliseconds(chance, 0, u64::try_from(draw.span.as_millis()).unwrap_or(0));
-            let kind = *draw.kinds.get(chance.index(draw.kinds.len()))?;
-            Some(Planned { at, fault: fault(kind, draw.clients, chance) })
-        })
-        .collect();
+    let mut plan: Vec<Planned> = Vec::new();
+    for _ in 0..count {
+        let anywhere = milliseconds(chance, 0, u64::try_from(draw.span.as_millis()).unwrap_or(0));
+        // Trouble seldom comes alone: half of all faults strike while another one lasts.
+        let at = match plan.get(chance.index(plan.len())) {
+            Some(other) if chance.coin() => {
+                let lasts = other.until().saturating_sub(other.at);
+                other.at + milliseconds(chance, 0, u64::try_from(lasts.as_millis()).unwrap_or(0).max(1))
+            }
+            _ => anywhere,
+        };
+        let Some(kind) = draw.kinds.get(chance.index(draw.kinds.len())) else { continue };
+        let at = at.min(draw.span);
+        plan.push(Planned { at, fault: fault(*kind, draw.clients, chance) });
+    }
     plan.sort_by_key(|planned| planned.at);
     plan
 }
@@ -177,6 +194,7 @@ fn fault(kind: Kind, clients: usize, chance: &mut Chance) -> Fault {
             lasts,
         },
         Kind::SlowDisk => Fault::SlowDisk { by: milliseconds(chance, 1, 400), lasts },
+        Kind::TornCrash => Fault::TornCrash { hung: milliseconds(chance, 300, 3_000), down: lasts },
         Kind::DiskFull => Fault::DiskFull { spare: chance.between(0, 64 << 10), lasts },
         Kind::SyncError => Fault::SyncError { restart: lasts },
         Kind::WriteError => Fault::WriteError { restart: lasts },
@@ -199,6 +217,7 @@ impl Planned {
             | Fault::BadLink { lasts, .. }
             | Fault::SlowDisk { lasts, .. }
             | Fault::DiskFull { lasts, .. } => *lasts,
+            Fault::TornCrash { hung, down } => hung.saturating_add(*down),
             Fault::SyncError { restart } | Fault::WriteError { restart } => *restart,
             Fault::ClockJump { .. } => Duration::ZERO,
         };
@@ -235,6 +254,9 @@ impl fmt::Display for Fault {
                 loss.parts_per_million()
             ),
             Self::SlowDisk { by, lasts } => write!(f, "the disk takes {by:?} longer for {lasts:?}"),
+            Self::TornCrash { hung, down } => {
+                write!(f, "syncs hang; after {hung:?} the node loses power for {down:?}")
+            }
             Self::DiskFull { spare, lasts } => write!(f, "the disk has {spare} bytes left for {lasts:?}"),
             Self::SyncError { restart } => {
                 write!(f, "the next journal sync fails; restart after {restart:?}")

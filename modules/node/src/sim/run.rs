@@ -237,7 +237,8 @@ impl Play {
         }
         let chain = match self.scenario.work {
             Work::Echo => None,
-            _ if progress.finished.is_none() => None,
+            // With a node that does not start, liveness has said all there is to say.
+            _ if progress.finished.is_none() && !site.is_running() => None,
             _ => {
                 // Clients may have been quicker than the faults.
                 self.run_while(self.healed, || true);

@@ -66,7 +66,7 @@ const TRANSFERS: Scenario = Scenario {
     tight: false,
     lossy: false,
     drift: false,
-    faults: &[Kind::Partition, Kind::BadLink, Kind::SlowDisk, Kind::Pause, Kind::Crash],
+    faults: &[Kind::Partition, Kind::BadLink, Kind::SlowDisk, Kind::Pause, Kind::Crash, Kind::TornCrash],
     count: (0, 4),
     span: Duration::from_secs(6),
 };
@@ -79,7 +79,7 @@ pub const SCENARIOS: [Scenario; 8] = [
         about: "clients have a contract count, while the node crashes, is killed or stopped",
         work: Work::Contracts,
         operations: 16,
-        faults: &[Kind::Crash, Kind::Kill, Kind::Stop, Kind::Partition, Kind::SlowDisk],
+        faults: &[Kind::Crash, Kind::TornCrash, Kind::Kill, Kind::Stop, Kind::Partition, Kind::SlowDisk],
         ..TRANSFERS
     },
     Scenario {
@@ -95,7 +95,7 @@ pub const SCENARIOS: [Scenario; 8] = [
     Scenario {
         name: "restarts",
         about: "a storm of power failures, kills and stops in the middle of work and of recovery",
-        faults: &[Kind::Crash, Kind::Crash, Kind::Kill, Kind::Stop, Kind::SlowDisk],
+        faults: &[Kind::Crash, Kind::TornCrash, Kind::Kill, Kind::Stop, Kind::SlowDisk],
         count: (4, 12),
         span: Duration::from_secs(12),
         operations: 24,

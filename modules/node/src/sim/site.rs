@@ -3,7 +3,7 @@
 use super::plan::{Direction, Fault, Planned};
 use super::store;
 use crate::node::{Node, NodeConfig};
-use shroud_io_sim::disk::{Fault as DiskFault, FaultKind, Place};
+use shroud_io_sim::disk::{Fault as DiskFault, FaultKind, Place, Verb};
 use shroud_runtime::{Runtime, TaskError};
 use shroud_sim::{Host, LinkConfig, Program, Simulation, Universe};
 use std::path::Path;
@@ -221,6 +221,16 @@ impl Site {
                 let kind = FaultKind::Stall { verb: None, duration: *by };
                 self.arm(DiskFault::always(kind));
                 self.disarm_after(*lasts, |kind| matches!(kind, FaultKind::Stall { .. }));
+            }
+            Fault::TornCrash { hung, down } => {
+                let kind = FaultKind::Stall { verb: Some(Verb::Sync), duration: *hung * 2 };
+                self.arm(DiskFault::always(kind));
+                let (site, down) = (self.clone(), *down);
+                self.after(*hung, move || {
+                    site.disk(|disk| disk.disarm(|fault| matches!(fault.kind, FaultKind::Stall { .. })));
+                    site.host.crash();
+                    site.down_for(down);
+                });
             }
             Fault::DiskFull { spare, lasts } => {
                 let spare = *spare;

@@ -162,8 +162,12 @@ pub(crate) async fn refuse<R: Runtime, H: Handler>(
 
 fn builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
+    #[cfg(feature = "planted-faults")]
+    let half_close = !shroud_planted::is_planted(shroud_planted::Fault::DropOnHalfClose);
+    #[cfg(not(feature = "planted-faults"))]
+    let half_close = true;
     builder
-        .half_close(true)
+        .half_close(half_close)
         // Time limits, the date and joined writes are the connection task's.
         .header_read_timeout(None)
         .auto_date_header(false)

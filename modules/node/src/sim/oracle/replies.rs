@@ -8,6 +8,9 @@ use shroud_ledger::GCC;
 
 pub(super) fn check(evidence: &Evidence) -> Result<(), String> {
     let Some(chain) = &evidence.chain else { return Ok(()) };
+    if let Some(odd) = chain.odd.first() {
+        return Err(odd.clone());
+    }
     let model = evidence.model.with_chain(&chain.committed);
     for operation in &evidence.history {
         let (Call::Submit(submit), Outcome::Done(reply)) = (&operation.call, &operation.outcome) else {

@@ -3,13 +3,16 @@
 use super::accounts::{CHAIN_ID, GAS_PRICE, MANA, is_native, key};
 use crate::sim::history::{History, Outcome, Refusal};
 use crate::sim::model::{AccountModel, Call, Effect, Receipt, Reply, Submit};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shroud_crypto::{Address, Hash, keccak256};
 use shroud_ghostwire::http::{self, ClientLimits};
 use shroud_ghostwire::rpc::{self, CallError};
 use shroud_gwallet::{Fees, Payment, Remote, RemoteError, Secret, TRANSFER_GAS};
 use shroud_io_sim::chance::{Chance, Rate};
+use shroud_ledger::gas::INPUT_BYTE;
 use shroud_ledger::transaction::Action;
+use shroud_ledger::transaction::ethereum::{EthereumFees, EthereumRequest};
 use shroud_ledger::transaction::native::NativeBody;
 use shroud_ledger::{AssetId, ChainId, GCC, Gas, Nonce};
 use shroud_runtime::{Runtime, RuntimeExt};
@@ -171,6 +174,7 @@ impl<R: Runtime> LedgerClient<R> {
             35..60 if self.habits.counter && is_native(self.number) => self.count().await,
             60..66 => self.send_again().await,
             66..72 => self.pay(u128::MAX >> 1).await,
+            72..80 => self.burst().await,
             _ => {
                 let amount = u128::from(self.chance.between(1, 1_000_000));
                 self.pay(amount).await;
@@ -190,17 +194,9 @@ impl<R: Runtime> LedgerClient<R> {
     async fn pay(&mut self, amount: u128) {
         let asset = if is_native(self.number) && self.chance.happens(Rate::percent(40)) { MANA } else { GCC };
         let to = self.peer();
-        let payment = Payment {
-            chain_id: ChainId(CHAIN_ID),
-            nonce: Nonce(self.nonce),
-            to,
-            asset,
-            amount,
-            fees: Fees { gas_limit: TRANSFER_GAS, gas_price: GAS_PRICE },
-        };
-        let Ok(bytes) = payment.sign(&self.key) else { return };
-        let most = u128::from(TRANSFER_GAS.0) * GAS_PRICE;
-        self.submit(bytes, Effect::Transfer { to, asset, amount }, most).await;
+        if let Some((bytes, submit)) = self.sign(self.nonce, to, asset, amount) {
+            self.submit(bytes, submit).await;
+        }
     }
 
     async fn deploy(&mut self) {
@@ -238,31 +234,78 @@ impl<R: Runtime> LedgerClient<R> {
             action,
         };
         let bytes = body.sign(key).encode();
-        self.submit(bytes, effect, u128::from(gas_limit) * GAS_PRICE).await;
+        let (from, most) = (self.key.address(), u128::from(gas_limit) * GAS_PRICE);
+        let submit = Submit { hash: keccak256(&bytes), from, nonce: self.nonce, most, effect };
+        self.submit(bytes, submit).await;
     }
 
     /// Has a new transaction included, however often it must be sent.
-    async fn submit(&mut self, bytes: Vec<u8>, effect: Effect, most: u128) {
-        let hash = keccak256(&bytes);
-        let submit = Submit { hash, from: self.key.address(), nonce: self.nonce, most, effect };
+    async fn submit(&mut self, bytes: Vec<u8>, submit: Submit) {
         self.notebook.sign(submit.clone());
-        if self.until_known(&bytes, &submit).await {
+        let chance = self.chance.split_at("retries", self.nonce);
+        if self.until_known(&bytes, &submit, chance).await {
             self.nonce += 1;
             self.sent.push((bytes, submit));
         }
+    }
+
+    /// Sends some payments at once, in any order: those that come too early wait at the node.
+    async fn burst(&mut self) {
+        let mut payments = Vec::new();
+        for nonce in (self.nonce..).take(self.chance.index(3) + 2) {
+            let amount = u128::from(self.chance.between(1, 1_000));
+            let to = self.peer();
+            let Some((bytes, submit)) = self.sign(nonce, to, GCC, amount) else { return };
+            self.notebook.sign(submit.clone());
+            payments.push((bytes, submit));
+        }
+        let mut order: Vec<_> = payments.iter().collect();
+        self.chance.shuffle(&mut order);
+        let this = &*self;
+        let send = |(bytes, submit): &'_ &(Vec<u8>, Submit)| {
+            let chance = this.chance.split_at("retries", submit.nonce);
+            let (bytes, submit) = (bytes.clone(), submit.clone());
+            async move { this.until_known(&bytes, &submit, chance).await }
+        };
+        let included = join_all(order.iter().map(send)).await;
+        self.nonce += included.iter().filter(|included| **included).count() as u64;
+        self.sent.append(&mut payments);
+    }
+
+    fn sign(&self, nonce: u64, to: Address, asset: AssetId, amount: u128) -> Option<(Vec<u8>, Submit)> {
+        let fees = Fees { gas_limit: TRANSFER_GAS, gas_price: GAS_PRICE };
+        let mut most = fees.most()?;
+        let payment = Payment { chain_id: ChainId(CHAIN_ID), nonce: Nonce(nonce), to, asset, amount, fees };
+        let bytes = match &self.key {
+            // Data that nobody reads: records of more than a sector, which may tear.
+            Secret::Secp256k1(key) if amount.is_multiple_of(3) => {
+                let input = vec![1; usize::try_from(amount % 2_500).unwrap_or(0)];
+                let gas_limit = Gas(TRANSFER_GAS.0 + INPUT_BYTE * input.len() as u64);
+                most = u128::from(gas_limit.0) * GAS_PRICE;
+                let fees = EthereumFees::Dynamic { max_fee_per_gas: GAS_PRICE, max_priority_fee_per_gas: 0 };
+                let (chain_id, nonce) = (payment.chain_id, payment.nonce);
+                let request = EthereumRequest { chain_id, nonce, gas_limit, fees, to, value: amount, input };
+                request.sign(key).ok()?
+            }
+            key => payment.sign(key).ok()?,
+        };
+        let effect = Effect::Transfer { to, asset, amount };
+        let submit = Submit { hash: keccak256(&bytes), from: self.key.address(), nonce, most, effect };
+        Some((bytes, submit))
     }
 
     /// Sends an old transaction once more: the answer must be the old one.
     async fn send_again(&mut self) {
         let index = self.chance.index(self.sent.len());
         let Some((bytes, submit)) = self.sent.get(index).cloned() else { return };
-        if !self.until_known(&bytes, &submit).await {
+        let chance = self.chance.split_at("again", self.nonce);
+        if !self.until_known(&bytes, &submit, chance).await {
             self.notebook.complain(format!("transaction {} was included, and then refused", submit.hash));
         }
     }
 
     /// Sends until there is an answer; `true`: it is included.
-    async fn until_known(&mut self, bytes: &[u8], submit: &Submit) -> bool {
+    async fn until_known(&self, bytes: &[u8], submit: &Submit, mut chance: Chance) -> bool {
         let mut wait = BACKOFF.0;
         loop {
             let call = Call::Submit(submit.clone());
@@ -292,7 +335,7 @@ impl<R: Runtime> LedgerClient<R> {
             if known {
                 return included;
             }
-            let jitter = Duration::from_micros(self.chance.below(20_000));
+            let jitter = Duration::from_micros(chance.below(20_000));
             self.runtime.sleep(wait + jitter).await;
             wait = (wait * 2).min(BACKOFF.1);
         }

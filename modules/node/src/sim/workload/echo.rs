@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// The largest body.
 const MAX_BODY: u64 = 100 << 10;
+/// Answers take fewer milliseconds than this.
+const LONGEST: u64 = 300;
 /// How long a client waits before it sends something again.
 const WAIT: Duration = Duration::from_millis(100);
 /// How long a plain connection may take for one exchange.
@@ -22,10 +24,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// # Errors
 /// A sentence.
 pub async fn serve<R: Runtime>(runtime: R, address: SocketAddr) -> Result<(), String> {
-    let echo = handler_fn(|request: Request<Body>| async move {
-        match request.into_body().bytes(MAX_BODY).await {
-            Ok(bytes) => text(bytes),
-            Err(_) => status(StatusCode::BAD_REQUEST),
+    let clock = runtime.clone();
+    let echo = handler_fn(move |request: Request<Body>| {
+        let clock = clock.clone();
+        async move {
+            let Ok(bytes) = request.into_body().bytes(MAX_BODY).await else {
+                return status(StatusCode::BAD_REQUEST);
+            };
+            // Some answers take a while: a client may have said by then that it has nothing more to send.
+            clock.sleep(Duration::from_millis(bytes.len() as u64 % LONGEST)).await;
+            text(bytes)
         }
     });
     let server = Server::new(Router::new().post("/echo", echo), Limits::default());

@@ -1,0 +1,49 @@
+//! Every planted fault is caught within a stated number of seeds, and the first oracle to catch it is the expected one.
+
+use super::*;
+use shroud_planted::{FAULTS, Fault, plant};
+use std::collections::BTreeSet;
+
+/// Where a fault is looked for, within how many seeds it must be found, and by whom.
+fn expectation(fault: Fault) -> (&'static str, u64, &'static str) {
+    match fault {
+        Fault::AcknowledgeBeforeSync => ("restarts", 20, "durability"),
+        Fault::SkipTornTailCheck => ("restarts", 100, "liveness"),
+        Fault::ApplyTwiceOnRetry => ("transfers", 5, "effects"),
+        Fault::LoseWakeUp => ("transfers", 10, "liveness"),
+        Fault::DropOnHalfClose => ("transport", 5, "liveness"),
+        Fault::WrongNonceOrder => ("transfers", 10, "effects"),
+        Fault::ReadUncommitted => ("restarts", 100, "linearizability"),
+        Fault::ForgetDirectories => ("restarts", 10, "liveness"),
+        Fault::TrustLastRecord => ("disk-full", 100, "liveness"),
+    }
+}
+
+#[test]
+fn every_planted_fault_is_caught() {
+    let mut wrong = Vec::new();
+    for fault in FAULTS {
+        let (name, most, expected) = expectation(fault);
+        let scenario = find(name).expect("a scenario");
+        plant(Some(fault));
+        let mut found = None;
+        for seed in 1..=most {
+            let report = run(scenario, &Options { seed, ..Options::default() });
+            if !report.passed() {
+                found = Some((seed, report.violations));
+                break;
+            }
+        }
+        plant(None);
+        let Some((seed, violations)) = found else {
+            wrong.push(format!("{fault:?} was not caught by {most} seeds of {name}"));
+            continue;
+        };
+        let oracles: BTreeSet<_> = violations.iter().map(|violation| violation.oracle).collect();
+        println!("{fault:?}: seed {seed} of {name}: {oracles:?}\n    {}", violations[0]);
+        if !oracles.contains(expected) {
+            wrong.push(format!("{fault:?} was caught by {oracles:?}, not by {expected}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
