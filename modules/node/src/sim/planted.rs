@@ -8,14 +8,14 @@ use std::collections::BTreeSet;
 fn expectation(fault: Fault) -> (&'static str, u64, &'static str) {
     match fault {
         Fault::AcknowledgeBeforeSync => ("restarts", 20, "durability"),
-        Fault::SkipTornTailCheck => ("contracts", 100, "liveness"),
+        Fault::SkipTornTailCheck => ("restarts", 100, "liveness"),
         Fault::ApplyTwiceOnRetry => ("transfers", 5, "effects"),
         Fault::LoseWakeUp => ("transfers", 10, "liveness"),
         Fault::DropOnHalfClose => ("transport", 5, "liveness"),
         Fault::WrongNonceOrder => ("transfers", 10, "effects"),
-        Fault::ReadUncommitted => ("restarts", 100, "linearizability"),
+        Fault::ReadUncommitted => ("restarts", 400, "linearizability"),
         Fault::ForgetDirectories => ("restarts", 10, "liveness"),
-        Fault::TrustLastRecord => ("disk-full", 100, "liveness"),
+        Fault::TrustLastRecord => ("disk-full", 100, "broken"),
     }
 }
 

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// How often the operator looks whether the node runs.
 const WATCH: Duration = Duration::from_secs(1);
 
+/// How long a sync hangs before a torn crash: longer than clients pause, so that one is under way most of the time.
+const HANG: Duration = Duration::from_millis(500);
+
 /// What runs on the node's host.
 pub type Main = Arc<dyn Fn(&Host) -> Program<Result<(), String>> + Send + Sync>;
 
@@ -224,7 +227,7 @@ impl Site {
             }
             Fault::TornCrash { hung, down } => {
                 let normal = Latencies::default();
-                self.set_latencies(Latencies { sync: longer(normal.sync, *hung * 2), ..normal });
+                self.set_latencies(Latencies { sync: longer(normal.sync, HANG), ..normal });
                 let (site, down) = (self.clone(), *down);
                 self.after(*hung, move || {
                     site.set_latencies(Latencies::default());

@@ -27,9 +27,11 @@ pub const COUNTER: &[u8] = include_bytes!("../../../../../contracts/counter/coun
 const CALL_GAS: u64 = 200_000;
 /// Gas that its deployment may use.
 const DEPLOY_GAS: u64 = 20_000_000;
-/// How long a client waits before it sends something again: doubled each time, up to the second.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+/// How long a client waits before it sends something again: doubled each time, up to the second of these.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
+/// How long clients wait for an answer.
+const PATIENCE: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(30)];
 /// How often a client that got no answer does something else with the nonce.
 const IMPATIENCE: Rate = Rate::percent(30);
 
@@ -145,9 +147,18 @@ impl<R: Runtime> LedgerClient<R> {
         notebook: Notebook,
         chance: Chance,
     ) -> Result<Self, String> {
-        let wallet = Remote::new(runtime.clone(), url).map_err(|error| error.to_string())?;
+        // Some users are more patient than others.
+        let mut chance = chance;
+        let limit = PATIENCE.get(chance.index(PATIENCE.len())).copied().unwrap_or(Duration::from_secs(30));
+        let limits = ClientLimits {
+            connect_time: limit.min(Duration::from_secs(10)),
+            request_time: limit,
+            ..ClientLimits::default()
+        };
+        let wallet =
+            Remote::with_limits(runtime.clone(), url, limits.clone()).map_err(|error| error.to_string())?;
         let server = url.parse().map_err(|_| format!("{url} is no address"))?;
-        let http = http::Client::new(runtime.clone(), ClientLimits::default());
+        let http = http::Client::new(runtime.clone(), limits);
         Ok(Self {
             began: runtime.now(),
             rpc: rpc::Client::new(http, server),
