@@ -216,12 +216,15 @@ impl Universe {
             let Some(host) = world.hosts.get_mut(id.0).filter(|host| host.up) else { return };
             let owner = Owner { host: id.0, run: host.run };
             (host.up, host.powered) = (false, !power);
-            if power {
-                let _ = host.disk.crash(&mut host.chance);
+            // For the trace: the sectors that a power failure left and took, and whether it was one.
+            let detail = if power {
+                let report = host.disk.crash(&mut host.chance);
+                report.sectors_kept << 32 | report.sectors_lost << 1 | 1
             } else {
                 host.disk.kill();
-            }
-            world.note(Kind::HostCrashed, id.0 as u64, u64::from(power));
+                0
+            };
+            world.note(Kind::HostCrashed, id.0 as u64, detail);
             world.drop_sockets(owner);
             world.drop_connections(owner, power);
             for key in world.alarms.keys(|alarm| alarm.owner == owner) {

@@ -120,11 +120,19 @@ impl<R: Runtime> Remote<R> {
     /// # Errors
     /// [`RemoteError::Address`].
     pub fn new(runtime: R, address: &str) -> Result<Self, RemoteError> {
+        Self::with_limits(runtime, address, ClientLimits::default())
+    }
+
+    /// As [`Remote::new`], with other limits than the HTTP client's defaults.
+    ///
+    /// # Errors
+    /// [`RemoteError::Address`].
+    pub fn with_limits(runtime: R, address: &str, limits: ClientLimits) -> Result<Self, RemoteError> {
         let uri: Option<Uri> = address.parse().ok();
         let uri = uri
             .filter(|uri| uri.scheme_str() == Some("http") && uri.host().is_some_and(|host| !host.is_empty()))
             .ok_or_else(|| RemoteError::Address(address.to_owned()))?;
-        let http = Client::new(runtime, ClientLimits::default());
+        let http = Client::new(runtime, limits);
         Ok(Self { rpc: rpc::Client::new(http, uri) })
     }
 

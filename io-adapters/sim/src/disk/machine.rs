@@ -4,7 +4,7 @@ use super::content::{PAGE_BYTES, SECTOR_BYTES};
 use super::crash::{CrashReport, Survival};
 use super::errno::{bad_handle, errno, input_output, is_a_directory, missing};
 use super::faults::{Armed, DiskFaults, Fault, FaultKind};
-use super::latency::Verb;
+use super::latency::{Latencies, Verb};
 use super::namespace::{Found, Inode, Namespace};
 use crate::chance::Chance;
 use shroud_runtime::OpenOptions;
@@ -79,6 +79,12 @@ impl Disk {
     /// Sets how many bytes files may take; `None`: no limit.
     pub const fn set_capacity(&mut self, capacity: Option<u64>) {
         self.armed.capacity = capacity;
+    }
+
+    /// Sets how long its verbs take. Unlike a stall, which comes after a verb has taken effect, a long sync takes effect at
+    /// its end.
+    pub const fn set_latencies(&mut self, latencies: Latencies) {
+        self.armed.latencies = latencies;
     }
 
     /// How often each kind of fault has struck, by its name.

@@ -59,7 +59,7 @@ const TRANSFERS: Scenario = Scenario {
     work: Work::Transfers,
     clients: 3,
     group: 2,
-    operations: 20,
+    operations: 24,
     pause: Duration::from_millis(600),
     slow: 0,
     shards: 2,
@@ -68,7 +68,7 @@ const TRANSFERS: Scenario = Scenario {
     drift: false,
     faults: &[Kind::Partition, Kind::BadLink, Kind::SlowDisk, Kind::Pause, Kind::Crash, Kind::TornCrash],
     count: (0, 4),
-    span: Duration::from_secs(6),
+    span: Duration::from_secs(5),
 };
 
 /// All scenarios.
@@ -78,7 +78,7 @@ pub const SCENARIOS: [Scenario; 8] = [
         name: "contracts",
         about: "clients have a contract count, while the node crashes, is killed or stopped",
         work: Work::Contracts,
-        operations: 16,
+        operations: 24,
         faults: &[Kind::Crash, Kind::TornCrash, Kind::Kill, Kind::Stop, Kind::Partition, Kind::SlowDisk],
         ..TRANSFERS
     },
@@ -97,8 +97,8 @@ pub const SCENARIOS: [Scenario; 8] = [
         about: "a storm of power failures, kills and stops in the middle of work and of recovery",
         faults: &[Kind::Crash, Kind::TornCrash, Kind::Kill, Kind::Stop, Kind::SlowDisk],
         count: (4, 12),
-        span: Duration::from_secs(12),
-        operations: 24,
+        span: Duration::from_secs(10),
+        operations: 40,
         ..TRANSFERS
     },
     Scenario {

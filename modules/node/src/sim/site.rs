@@ -3,7 +3,7 @@
 use super::plan::{Direction, Fault, Planned};
 use super::store;
 use crate::node::{Node, NodeConfig};
-use shroud_io_sim::disk::{Fault as DiskFault, FaultKind, Place, Verb};
+use shroud_io_sim::disk::{Fault as DiskFault, FaultKind, Latencies, Latency, Place};
 use shroud_runtime::{Runtime, TaskError};
 use shroud_sim::{Host, LinkConfig, Program, Simulation, Universe};
 use std::path::Path;
@@ -12,6 +12,9 @@ use std::time::Duration;
 
 /// How often the operator looks whether the node runs.
 const WATCH: Duration = Duration::from_secs(1);
+
+/// How long a sync hangs before a torn crash: longer than clients pause, so that one is under way most of the time.
+const HANG: Duration = Duration::from_millis(500);
 
 /// What runs on the node's host.
 pub type Main = Arc<dyn Fn(&Host) -> Program<Result<(), String>> + Send + Sync>;
@@ -218,16 +221,16 @@ impl Site {
                 self.after(*lasts, move || site.replace_link(client, site.link));
             }
             Fault::SlowDisk { by, lasts } => {
-                let kind = FaultKind::Stall { verb: None, duration: *by };
-                self.arm(DiskFault::always(kind));
-                self.disarm_after(*lasts, |kind| matches!(kind, FaultKind::Stall { .. }));
+                self.set_latencies(slower(*by));
+                let site = self.clone();
+                self.after(*lasts, move || site.set_latencies(Latencies::default()));
             }
             Fault::TornCrash { hung, down } => {
-                let kind = FaultKind::Stall { verb: Some(Verb::Sync), duration: *hung * 2 };
-                self.arm(DiskFault::always(kind));
+                let normal = Latencies::default();
+                self.set_latencies(Latencies { sync: longer(normal.sync, HANG), ..normal });
                 let (site, down) = (self.clone(), *down);
                 self.after(*hung, move || {
-                    site.disk(|disk| disk.disarm(|fault| matches!(fault.kind, FaultKind::Stall { .. })));
+                    site.set_latencies(Latencies::default());
                     site.host.crash();
                     site.down_for(down);
                 });
@@ -293,6 +296,10 @@ impl Site {
         let _ = self.universe.disk(self.host.id(), action);
     }
 
+    fn set_latencies(&self, latencies: Latencies) {
+        self.disk(|disk| disk.set_latencies(latencies));
+    }
+
     fn arm(&self, fault: DiskFault) {
         self.disk(|disk| disk.arm(fault));
     }
@@ -301,6 +308,23 @@ impl Site {
         let site = self.clone();
         self.after(lasts, move || site.disk(|disk| disk.disarm(|fault| goes(&fault.kind))));
     }
+}
+
+/// A disk that takes longer for everything.
+fn slower(by: Duration) -> Latencies {
+    let normal = Latencies::default();
+    Latencies {
+        names: longer(normal.names, by),
+        read: longer(normal.read, by),
+        write: longer(normal.write, by),
+        space: longer(normal.space, by),
+        sync: longer(normal.sync, by),
+        ..normal
+    }
+}
+
+fn longer(latency: Latency, by: Duration) -> Latency {
+    Latency { minimum: latency.minimum + by, maximum: latency.maximum + by, ..latency }
 }
 
 /// A fault that strikes a journal segment once.

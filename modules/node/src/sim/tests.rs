@@ -14,3 +14,13 @@ fn every_scenario_passes_and_is_repeatable() {
         }
     }
 }
+
+#[test]
+fn the_corpus_passes() {
+    let corpus = corpus::parse(include_str!("../../sim-corpus/seeds")).expect("a corpus");
+    assert!(!corpus.is_empty());
+    for (scenario, seed) in corpus {
+        let report = run(scenario, &Options { seed, ..Options::default() });
+        assert!(report.passed(), "{} {seed}: {:#?}", scenario.name, report.violations);
+    }
+}

@@ -27,8 +27,22 @@ pub const COUNTER: &[u8] = include_bytes!("../../../../../contracts/counter/coun
 const CALL_GAS: u64 = 200_000;
 /// Gas that its deployment may use.
 const DEPLOY_GAS: u64 = 20_000_000;
-/// How long a client waits before it sends something again: doubled each time, up to the second.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+/// How long a client waits before it sends something again: doubled each time, up to the second of these.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+
+/// How long clients wait for an answer.
+const PATIENCE: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(30)];
+/// How often a client that got no answer does something else with the nonce.
+const IMPATIENCE: Rate = Rate::percent(30);
+
+/// What a client knows of a transaction in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    Included,
+    Refused(Refusal),
+    /// Nothing.
+    Abandoned,
+}
 
 /// What one client shall do.
 #[derive(Clone, Debug)]
@@ -133,9 +147,18 @@ impl<R: Runtime> LedgerClient<R> {
         notebook: Notebook,
         chance: Chance,
     ) -> Result<Self, String> {
-        let wallet = Remote::new(runtime.clone(), url).map_err(|error| error.to_string())?;
+        // Some users are more patient than others.
+        let mut chance = chance;
+        let limit = PATIENCE.get(chance.index(PATIENCE.len())).copied().unwrap_or(Duration::from_secs(30));
+        let limits = ClientLimits {
+            connect_time: limit.min(Duration::from_secs(10)),
+            request_time: limit,
+            ..ClientLimits::default()
+        };
+        let wallet =
+            Remote::with_limits(runtime.clone(), url, limits.clone()).map_err(|error| error.to_string())?;
         let server = url.parse().map_err(|_| format!("{url} is no address"))?;
-        let http = http::Client::new(runtime.clone(), ClientLimits::default());
+        let http = http::Client::new(runtime.clone(), limits);
         Ok(Self {
             began: runtime.now(),
             rpc: rpc::Client::new(http, server),
@@ -171,7 +194,8 @@ impl<R: Runtime> LedgerClient<R> {
                 self.read_account(address).await;
             }
             20..35 if self.habits.counter => self.read_counter().await,
-            35..60 if self.habits.counter && is_native(self.number) => self.count().await,
+            35..55 if self.habits.counter && is_native(self.number) => self.count().await,
+            55..60 if self.habits.counter && is_native(self.number) => self.deploy().await,
             60..66 => self.send_again().await,
             66..72 => self.pay(u128::MAX >> 1).await,
             72..80 => self.burst().await,
@@ -194,13 +218,37 @@ impl<R: Runtime> LedgerClient<R> {
     async fn pay(&mut self, amount: u128) {
         let asset = if is_native(self.number) && self.chance.happens(Rate::percent(40)) { MANA } else { GCC };
         let to = self.peer();
-        if let Some((bytes, submit)) = self.sign(self.nonce, to, asset, amount) {
-            self.submit(bytes, submit).await;
+        let Some((bytes, submit)) = self.sign(self.nonce, to, asset, amount) else { return };
+        self.notebook.sign(submit.clone());
+        let chance = self.chance.split_at("retries", self.nonce);
+        match self.until_known(&bytes, &submit, chance, IMPATIENCE).await {
+            Known::Included => self.included(bytes, submit),
+            Known::Refused(_) => {}
+            Known::Abandoned => self.replace().await,
         }
     }
 
+    /// Pays something else with the nonce of a payment whose fate is unknown, as impatient wallets do: one of them counts.
+    async fn replace(&mut self) {
+        let (to, amount) = (self.peer(), u128::from(self.chance.between(1, 1_000)));
+        let Some((bytes, submit)) = self.sign(self.nonce, to, GCC, amount) else { return };
+        self.notebook.sign(submit.clone());
+        let chance = self.chance.split_at("replacement", self.nonce);
+        match self.until_known(&bytes, &submit, chance, Rate::NEVER).await {
+            Known::Included => self.included(bytes, submit),
+            // The first one was.
+            Known::Refused(Refusal::NonceTooLow) => self.nonce += 1,
+            Known::Refused(_) | Known::Abandoned => {}
+        }
+    }
+
+    fn included(&mut self, bytes: Vec<u8>, submit: Submit) {
+        self.nonce += 1;
+        self.sent.push((bytes, submit));
+    }
+
     async fn deploy(&mut self) {
-        let Some(contract) = counter() else { return };
+        let contract = Address::create(&self.key.address(), self.nonce);
         let action = Action::Deploy { code: COUNTER.to_vec(), input: Vec::new() };
         self.native(action, DEPLOY_GAS, Effect::Deploy { contract }).await;
     }
@@ -243,9 +291,8 @@ impl<R: Runtime> LedgerClient<R> {
     async fn submit(&mut self, bytes: Vec<u8>, submit: Submit) {
         self.notebook.sign(submit.clone());
         let chance = self.chance.split_at("retries", self.nonce);
-        if self.until_known(&bytes, &submit, chance).await {
-            self.nonce += 1;
-            self.sent.push((bytes, submit));
+        if self.until_known(&bytes, &submit, chance, Rate::NEVER).await == Known::Included {
+            self.included(bytes, submit);
         }
     }
 
@@ -265,10 +312,10 @@ impl<R: Runtime> LedgerClient<R> {
         let send = |(bytes, submit): &'_ &(Vec<u8>, Submit)| {
             let chance = this.chance.split_at("retries", submit.nonce);
             let (bytes, submit) = (bytes.clone(), submit.clone());
-            async move { this.until_known(&bytes, &submit, chance).await }
+            async move { this.until_known(&bytes, &submit, chance, Rate::NEVER).await }
         };
         let included = join_all(order.iter().map(send)).await;
-        self.nonce += included.iter().filter(|included| **included).count() as u64;
+        self.nonce += included.iter().filter(|known| **known == Known::Included).count() as u64;
         self.sent.append(&mut payments);
     }
 
@@ -278,7 +325,7 @@ impl<R: Runtime> LedgerClient<R> {
         let payment = Payment { chain_id: ChainId(CHAIN_ID), nonce: Nonce(nonce), to, asset, amount, fees };
         let bytes = match &self.key {
             // Data that nobody reads: records of more than a sector, which may tear.
-            Secret::Secp256k1(key) if amount.is_multiple_of(3) => {
+            Secret::Secp256k1(key) if amount % 3 != 0 => {
                 let input = vec![1; usize::try_from(amount % 2_500).unwrap_or(0)];
                 let gas_limit = Gas(TRANSFER_GAS.0 + INPUT_BYTE * input.len() as u64);
                 most = u128::from(gas_limit.0) * GAS_PRICE;
@@ -299,13 +346,19 @@ impl<R: Runtime> LedgerClient<R> {
         let index = self.chance.index(self.sent.len());
         let Some((bytes, submit)) = self.sent.get(index).cloned() else { return };
         let chance = self.chance.split_at("again", self.nonce);
-        if !self.until_known(&bytes, &submit, chance).await {
+        if self.until_known(&bytes, &submit, chance, Rate::NEVER).await != Known::Included {
             self.notebook.complain(format!("transaction {} was included, and then refused", submit.hash));
         }
     }
 
-    /// Sends until there is an answer; `true`: it is included.
-    async fn until_known(&self, bytes: &[u8], submit: &Submit, mut chance: Chance) -> bool {
+    /// Sends until there is an answer, or until the client loses patience.
+    async fn until_known(
+        &self,
+        bytes: &[u8],
+        submit: &Submit,
+        mut chance: Chance,
+        impatience: Rate,
+    ) -> Known {
         let mut wait = BACKOFF.0;
         loop {
             let call = Call::Submit(submit.clone());
@@ -326,14 +379,15 @@ impl<R: Runtime> LedgerClient<R> {
                     Outcome::Unknown
                 }
             };
-            let (included, known) = match &outcome {
-                Outcome::Done(_) => (true, true),
-                Outcome::Refused(Refusal::Unavailable) | Outcome::Unknown => (false, false),
-                Outcome::Refused(_) => (false, true),
+            let known = match &outcome {
+                Outcome::Done(_) => Some(Known::Included),
+                Outcome::Unknown if chance.happens(impatience) => Some(Known::Abandoned),
+                Outcome::Refused(Refusal::Unavailable) | Outcome::Unknown => None,
+                Outcome::Refused(refusal) => Some(Known::Refused(*refusal)),
             };
             self.notebook.history.respond(open, outcome, self.time());
-            if known {
-                return included;
+            if let Some(known) = known {
+                return known;
             }
             let jitter = Duration::from_micros(chance.below(20_000));
             self.runtime.sleep(wait + jitter).await;
