@@ -325,7 +325,7 @@ impl<R: Runtime> LedgerClient<R> {
         let payment = Payment { chain_id: ChainId(CHAIN_ID), nonce: Nonce(nonce), to, asset, amount, fees };
         let bytes = match &self.key {
             // Data that nobody reads: records of more than a sector, which may tear.
-            Secret::Secp256k1(key) if amount % 3 != 0 => {
+            Secret::Secp256k1(key) if !amount.is_multiple_of(3) => {
                 let input = vec![1; usize::try_from(amount % 2_500).unwrap_or(0)];
                 let gas_limit = Gas(TRANSFER_GAS.0 + INPUT_BYTE * input.len() as u64);
                 most = u128::from(gas_limit.0) * GAS_PRICE;
