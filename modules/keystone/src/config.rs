@@ -23,7 +23,8 @@ pub struct Config {
     pub wake_threshold: usize,
     /// Transactions of one account that may wait for an earlier nonce.
     pub waiting_per_account: usize,
-    /// Transactions of all accounts that may wait for an earlier nonce.
+    /// Requests that may wait with a transaction for an earlier nonce, over all accounts. Each holds its connection: keep
+    /// this below the server's limits, or the earlier transaction finds no room to come in.
     pub waiting: usize,
     /// Bytes of the transactions that may wait for an earlier nonce.
     pub waiting_bytes: usize,

@@ -53,6 +53,11 @@ impl Replies {
         self.first.answer(answer, wakes);
     }
 
+    /// How many wait: at least one.
+    pub(crate) fn count(&self) -> usize {
+        self.more.len().saturating_add(1)
+    }
+
     pub(crate) fn join(&mut self, other: Self) {
         self.more.push(other.first);
         self.more.extend(other.more);
@@ -87,6 +92,10 @@ impl Visitor for Submission {
 
     fn bytes(&self) -> usize {
         self.transaction.bytes().len()
+    }
+
+    fn requests(&self) -> usize {
+        self.replies.count()
     }
 
     fn join(&mut self, other: Self) {

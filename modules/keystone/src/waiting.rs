@@ -17,6 +17,8 @@ pub(crate) trait Visitor {
     fn nonce(&self) -> Nonce;
     fn hash(&self) -> TransactionHash;
     fn bytes(&self) -> usize;
+    /// Requests that it will answer: one, and those that have joined it.
+    fn requests(&self) -> usize;
     /// The same transaction came again: both get the same answer.
     fn join(&mut self, other: Self);
 }
@@ -33,6 +35,8 @@ pub(crate) struct WaitingRoom<V> {
     accounts: BTreeMap<Address, BTreeMap<Nonce, Waiting<V>>>,
     deadlines: BTreeSet<(Instant, Address, Nonce)>,
     bytes: usize,
+    /// Requests that wait, of which several may be for one transaction.
+    requests: usize,
     limits: Limits,
 }
 
@@ -50,7 +54,7 @@ impl<V: Visitor> WaitingRoom<V> {
             total: config.waiting,
             bytes: config.waiting_bytes,
         };
-        Self { accounts: BTreeMap::new(), deadlines: BTreeSet::new(), bytes: 0, limits }
+        Self { accounts: BTreeMap::new(), deadlines: BTreeSet::new(), bytes: 0, requests: 0, limits }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -65,27 +69,31 @@ impl<V: Visitor> WaitingRoom<V> {
         deadline: Instant,
     ) -> Result<(), (V, SubmitError)> {
         let (sender, nonce) = (visitor.sender(), visitor.nonce());
+        let requests = self.requests.saturating_add(visitor.requests());
         let account = self.accounts.get_mut(&sender);
         let have = account.as_ref().map_or(0, |account| account.len());
         if let Some(earlier) = account.and_then(|account| account.get_mut(&nonce)) {
             if earlier.visitor.hash() != visitor.hash() {
                 return Err((visitor, SubmitError::NonceTaken { nonce }));
             }
+            if requests > self.limits.total {
+                let limit = self.limits.total;
+                return Err((visitor, SubmitError::WaitingRoomFull { expected, limit }));
+            }
             earlier.visitor.join(visitor);
+            self.requests = requests;
             return Ok(());
         }
         let bytes = self.bytes.saturating_add(visitor.bytes());
         let full = match () {
             () if have >= self.limits.per_account => Some(self.limits.per_account),
-            () if self.deadlines.len() >= self.limits.total || bytes > self.limits.bytes => {
-                Some(self.limits.total)
-            }
+            () if requests > self.limits.total || bytes > self.limits.bytes => Some(self.limits.total),
             () => None,
         };
         if let Some(limit) = full {
             return Err((visitor, SubmitError::WaitingRoomFull { expected, limit }));
         }
-        self.bytes = bytes;
+        (self.bytes, self.requests) = (bytes, requests);
         self.deadlines.insert((deadline, sender, nonce));
         self.accounts.entry(sender).or_default().insert(nonce, Waiting { visitor, deadline });
         Ok(())
@@ -100,6 +108,7 @@ impl<V: Visitor> WaitingRoom<V> {
         }
         self.deadlines.remove(&(deadline, sender, nonce));
         self.bytes = self.bytes.saturating_sub(visitor.bytes());
+        self.requests = self.requests.saturating_sub(visitor.requests());
         Some(visitor)
     }
 
@@ -117,7 +126,7 @@ impl<V: Visitor> WaitingRoom<V> {
     /// Sends everyone out.
     pub(crate) fn clear(&mut self) -> Vec<V> {
         self.deadlines.clear();
-        self.bytes = 0;
+        (self.bytes, self.requests) = (0, 0);
         let accounts = std::mem::take(&mut self.accounts);
         accounts.into_values().flat_map(BTreeMap::into_values).map(|waiting| waiting.visitor).collect()
     }
@@ -151,6 +160,9 @@ mod tests {
         }
         fn bytes(&self) -> usize {
             10
+        }
+        fn requests(&self) -> usize {
+            1 + self.joined
         }
         fn join(&mut self, other: Self) {
             self.joined += 1 + other.joined;
@@ -192,6 +204,18 @@ mod tests {
     }
 
     #[test]
+    fn requests_for_a_transaction_that_waits_already_count_too() {
+        let (mut room, now) = (room(4, 3), Instant::now());
+        for _ in 0..3 {
+            room.enter(guest(1, 5, 1), Nonce(3), now).unwrap();
+        }
+        let (_, error) = room.enter(guest(1, 5, 1), Nonce(3), now).unwrap_err();
+        assert_eq!(error, SubmitError::WaitingRoomFull { expected: Nonce(3), limit: 3 });
+        assert_eq!(room.take(Address([1; 20]), Nonce(5)).unwrap().joined, 2);
+        room.enter(guest(1, 5, 1), Nonce(3), now).unwrap();
+    }
+
+    #[test]
     fn whoever_waits_too_long_is_sent_out_in_order() {
         let (mut room, now) = (room(4, 8), Instant::now());
         for (nonce, seconds) in [(7, 3), (5, 1), (6, 2)] {
@@ -211,21 +235,23 @@ mod tests {
         #[test]
         fn books_are_kept(steps in proptest::collection::vec((0..4u8, 0..6u64, any::<bool>()), 0..80)) {
             let (mut room, now) = (room(3, 7), Instant::now());
-            let mut model = BTreeSet::new();
+            let mut model = BTreeMap::new();
             for (sender, nonce, enter) in steps {
                 if enter {
-                    let known = model.contains(&(sender, nonce));
                     let entered = room.enter(guest(sender, nonce, nonce as u8), Nonce(0), now).is_ok();
-                    let of_account = model.iter().filter(|(have, _)| *have == sender).count();
-                    prop_assert_eq!(entered, known || (of_account < 3 && model.len() < 7));
+                    let known = model.contains_key(&(sender, nonce));
+                    let of_account = model.keys().filter(|(have, _)| *have == sender).count();
+                    let requests: usize = model.values().sum();
+                    prop_assert_eq!(entered, (known || of_account < 3) && requests < 7);
                     if entered {
-                        model.insert((sender, nonce));
+                        *model.entry((sender, nonce)).or_insert(0) += 1;
                     }
                 } else {
-                    let taken = room.take(Address([sender; 20]), Nonce(nonce)).is_some();
+                    let taken = room.take(Address([sender; 20]), Nonce(nonce)).map(|guest| guest.requests());
                     prop_assert_eq!(taken, model.remove(&(sender, nonce)));
                 }
                 prop_assert_eq!((room.len(), room.bytes), (model.len(), model.len() * 10));
+                prop_assert_eq!(room.requests, model.values().sum::<usize>());
             }
         }
     }

@@ -38,7 +38,7 @@ pub struct NodeConfig {
     pub limits: Limits,
     /// The JSON-RPC server's limits.
     pub rpc: RpcLimits,
-    /// The ledger's settings.
+    /// The ledger's settings. No more requests wait for an earlier nonce than half of what `limits` lets in.
     pub keystone: shroud_keystone::Config,
     /// The bounds on view calls and estimates.
     pub covenant: shroud_covenant::Settings,
@@ -150,6 +150,10 @@ impl<R: Runtime> Node<R> {
         on_ready: impl Fn(SocketAddr) + Send + Sync + 'static,
     ) -> Result<Self, NodeError> {
         let refuse = |error: &dyn std::fmt::Display| NodeError::Config(error.to_string().into());
+        let mut config = config;
+        // Transactions that wait for an earlier nonce hold their connections: half stay free for the earlier ones.
+        let room = config.limits.requests.min(config.limits.connections) / 2;
+        config.keystone.waiting = config.keystone.waiting.min(room.max(1));
         config.limits.validate().map_err(|error| refuse(&error))?;
         config.keystone.validate().map_err(|error| refuse(&error))?;
         let (serving, served) = shroud_runtime::sync::channel::unbounded();
