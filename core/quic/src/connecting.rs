@@ -91,12 +91,8 @@ impl Future for Connecting {
             Ok(()) if state.connected => Some(Ok(())),
             Ok(()) => None,
         };
-        let outcome = std::task::ready!(connection.poll_until(
-            cx,
-            &connection.events.handshake,
-            waiting,
-            done
-        ));
+        let outcome =
+            std::task::ready!(connection.poll_until(cx, &connection.events.handshake, waiting, done));
         let hold = hold.take().ok_or(ConnectionError::LocallyClosed);
         Poll::Ready(outcome.and_then(|()| hold.map(Connection::new)))
     }

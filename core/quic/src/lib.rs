@@ -19,7 +19,7 @@
 //! # What a datagram from a stranger can cost
 //! First packets beyond [`Limits::half_open`] are dropped; beyond [`Limits::half_open_free`] their senders must prove their
 //! address first, which keeps no state. Before an address is proven, at most three times what came from it is sent to it (RFC
-//! 9000 8.1). Packets for no connection are answered by at most one stateless reset in 20 ms.
+//! 9000 8.1), and the rest of the datagram in which that is reached. Packets for no connection are answered by at most one stateless reset in 20 ms.
 //!
 //! # Chance
 //! Connection ids, tokens, keys of resets and the machine's own generator are drawn from the seam. TLS keys come from the
@@ -50,7 +50,7 @@ pub use config::{
     ClientConfig, Congestion, EndpointConfig, InvalidConfig, Limits, Retry, ServerConfig, Transport,
 };
 pub use connecting::{Connecting, EarlyData};
-pub use connection::Connection;
+pub use connection::{Connection, Waiting};
 pub use endpoint::{BindError, Endpoint};
 pub use error::{ConnectError, ConnectionError, DatagramError, ReadError, WriteError};
 pub use group::{Group, MAX_MEMBERS, Member};

@@ -21,15 +21,9 @@ impl ClientConfig {
     /// [`InvalidConfig`].
     pub fn new(tls: Arc<rustls::ClientConfig>, transport: &Transport) -> Result<Self, InvalidConfig> {
         let name = rustls::pki_types::ServerName::from(std::net::IpAddr::from([127, 0, 0, 1]));
-        rustls::quic::ClientConnection::new(
-            Arc::clone(&tls),
-            rustls::quic::Version::V1,
-            name,
-            Vec::new(),
-        )
-        .map_err(|error| InvalidConfig::Tls(error.to_string()))?;
-        let tls =
-            QuicClientConfig::try_from(tls).map_err(|error| InvalidConfig::Tls(error.to_string()))?;
+        rustls::quic::ClientConnection::new(Arc::clone(&tls), rustls::quic::Version::V1, name, Vec::new())
+            .map_err(|error| InvalidConfig::Tls(error.to_string()))?;
+        let tls = QuicClientConfig::try_from(tls).map_err(|error| InvalidConfig::Tls(error.to_string()))?;
         let mut config = quinn_proto::ClientConfig::new(Arc::new(tls));
         config.transport_config(transport.build()?).token_store(Arc::new(TokenMemoryCache::default()));
         Ok(Self { config, handshake_time: Duration::from_secs(10) })

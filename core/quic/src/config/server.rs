@@ -98,12 +98,8 @@ impl ServerConfig {
         range("retry_token_time in ms", millis(self.retry_token_time), 1000, most)?;
         range("tokens", self.tokens.into(), 0, 8)?;
         // What quinn-proto would find out by a panic in the first handshake.
-        rustls::quic::ServerConnection::new(
-            Arc::clone(&self.tls),
-            rustls::quic::Version::V1,
-            Vec::new(),
-        )
-        .map_err(|error| InvalidConfig::Tls(error.to_string()))?;
+        rustls::quic::ServerConnection::new(Arc::clone(&self.tls), rustls::quic::Version::V1, Vec::new())
+            .map_err(|error| InvalidConfig::Tls(error.to_string()))?;
         let tls = QuicServerConfig::try_from(Arc::clone(&self.tls))
             .map_err(|error| InvalidConfig::Tls(error.to_string()))?;
         let mut tokens = ValidationTokenConfig::default();

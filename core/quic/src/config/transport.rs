@@ -161,7 +161,10 @@ mod tests {
                 false,
             ),
             (Transport { idle_timeout: Some(Duration::ZERO), ..Transport::default() }, false),
-            (Transport { idle_timeout: None, keep_alive: Some(Duration::ZERO), ..Transport::default() }, false),
+            (
+                Transport { idle_timeout: None, keep_alive: Some(Duration::ZERO), ..Transport::default() },
+                false,
+            ),
             (Transport { initial_rtt: Duration::ZERO, ..Transport::default() }, false),
         ];
         for (transport, valid) in ends {

@@ -89,20 +89,32 @@ impl RecvStream {
         if buffer.is_empty() {
             return Poll::Ready(Ok(0));
         }
+        // What ends the stream right after bytes is kept for the next call.
+        let mut after = None;
         let copied = ready!(self.poll_with(cx, |chunks| {
             let mut copied = 0;
             while let Some(room) = buffer.get_mut(copied..).filter(|room| !room.is_empty()) {
-                let chunk = match chunks.next(room.len()) {
-                    Ok(Some(chunk)) => chunk.bytes,
-                    Ok(None) if copied == 0 => return Ok(None),
-                    Err(error) if copied == 0 => return Err(error),
-                    Ok(None) | Err(_) => break,
-                };
-                room.get_mut(..chunk.len()).unwrap_or_default().copy_from_slice(&chunk);
-                copied += chunk.len();
+                match chunks.next(room.len()) {
+                    Ok(Some(chunk)) => {
+                        let length = chunk.bytes.len();
+                        room.get_mut(..length).unwrap_or_default().copy_from_slice(&chunk.bytes);
+                        copied += length;
+                    }
+                    outcome if copied == 0 => return outcome.map(|_| None),
+                    Ok(None) => {
+                        after = Some(Over::Ended);
+                        break;
+                    }
+                    Err(Refused::Reset(code)) => {
+                        after = Some(Over::Reset(code));
+                        break;
+                    }
+                    Err(Refused::Blocked) => break,
+                }
             }
             Ok(Some(copied))
         }))?;
+        self.over = self.over.or(after);
         Poll::Ready(Ok(copied.unwrap_or(0)))
     }
 
@@ -187,7 +199,11 @@ impl RecvStream {
 }
 
 impl AsyncRead for RecvStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         self.poll_receive(cx, buffer).map_err(Into::into)
     }
 }
