@@ -42,6 +42,10 @@ proptest! {
             {
                 let mut wire = client.get_ref().output.lock().unwrap();
                 let at = at.index(wire.bytes.len());
+                // The version in a record's header means nothing (RFC 8446, 5.1).
+                if matches!(at, 1 | 2) {
+                    return Ok(());
+                }
                 wire.bytes[at] ^= flip;
             }
             drop(client);
