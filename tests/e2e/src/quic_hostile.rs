@@ -66,7 +66,7 @@ pub async fn garbage_is_ignored<R: Runtime>(runtime: R) {
 
 /// First packets cut short, and with flipped bits.
 pub async fn truncated_packets_are_ignored<R: Runtime>(runtime: R) {
-    let identity = Identity::new();
+    let identity = Identity::generate();
     let pair = Pair::with(&runtime, &identity.server(), identity.client()).await;
     let (client, server) = pair.connect().await;
     let to = pair.server.local_addr();
@@ -90,7 +90,7 @@ pub async fn truncated_packets_are_ignored<R: Runtime>(runtime: R) {
 
 /// At the limit, one past it, and free again.
 pub async fn connection_limit<R: Runtime>(runtime: R) {
-    let identity = Identity::new();
+    let identity = Identity::generate();
     let limits = Limits { connections: 3, half_open: 3, ..Limits::default() };
     let server = ServerConfig { limits, ..identity.server() };
     let pair = Pair::with(&runtime, &server, identity.client()).await;
@@ -122,7 +122,7 @@ pub async fn connection_limit<R: Runtime>(runtime: R) {
 
 /// Bounded state; bystanders and honest clients are served.
 pub async fn a_flood_of_first_packets<R: Runtime>(runtime: R) {
-    let identity = Identity::new();
+    let identity = Identity::generate();
     let limits = Limits {
         connections: 1000,
         half_open: 40,
@@ -168,7 +168,7 @@ pub async fn a_flood_of_first_packets<R: Runtime>(runtime: R) {
 
 /// To an address that never proves itself.
 pub async fn no_amplification<R: Runtime>(runtime: R) {
-    let identity = Identity::new();
+    let identity = Identity::generate();
     let pair = Pair::with(&runtime, &identity.server(), identity.client()).await;
     let to = pair.server.local_addr();
     let socket = runtime.bind(local(), DatagramOptions::default()).await.unwrap();
@@ -190,7 +190,7 @@ pub async fn no_amplification<R: Runtime>(runtime: R) {
 
 /// Nobody answers.
 pub async fn silence_times_the_handshake_out<R: Runtime>(runtime: R) {
-    let identity = Identity::new();
+    let identity = Identity::generate();
     let nobody = runtime.bind(local(), DatagramOptions::default()).await.unwrap();
     let client = Endpoint::client(&runtime, local(), &EndpointConfig::default()).await.unwrap();
     let config = identity.client().handshake_time(Duration::from_millis(500));

@@ -74,7 +74,7 @@ pub fn migrated_clients_find_their_shard<B: Backend>(backend: &B) {
         println!("SKIPPED {}", backend.name());
         return;
     };
-    let identity = Arc::new(Identity::new());
+    let identity = Arc::new(Identity::generate());
     let group = Group::new(MEMBERS, Secrets::from_bytes(&[7; 64]));
     let address = Arc::new(Mutex::new(None::<SocketAddr>));
     let (left, right) = shroud::runtime::sync::oneshot::channel::<SocketAddr>();
@@ -164,7 +164,7 @@ async fn move_clients<R: Runtime>(
 
 /// Stateless reset (RFC 9000 10.3).
 pub async fn a_restarted_server_resets<R: Runtime>(runtime: R) {
-    let identity = Identity::new();
+    let identity = Identity::generate();
     let secrets = Secrets::from_bytes(&[9; 64]);
     let bind = |address| {
         let member = Group::new(1, secrets.clone()).join().unwrap();
@@ -198,7 +198,7 @@ pub async fn a_restarted_server_resets<R: Runtime>(runtime: R) {
 
 /// RFC 9000 8.1.2 and 8.1.3.
 pub async fn retry_proves_the_address_and_a_token_does_next_time<R: Runtime>(runtime: R) {
-    let identity = Identity::new();
+    let identity = Identity::generate();
     let server = ServerConfig { retry: Retry::Always, ..identity.server() };
     let pair = Pair::with(&runtime, &server, identity.client()).await;
     let (client, server) = pair.connect().await;
@@ -247,7 +247,7 @@ pub async fn unknown_versions_are_negotiated<R: Runtime>(runtime: R) {
 
 /// RFC 9000 6.2.
 pub async fn version_negotiation_ends_a_client<R: Runtime>(runtime: R) {
-    let identity = Identity::new();
+    let identity = Identity::generate();
     let socket = runtime.bind(local(), DatagramOptions::default()).await.unwrap();
     let to = shroud::runtime::Datagram::local_addr(&socket).unwrap();
     let client = Endpoint::client(&runtime, local(), &EndpointConfig::default()).await.unwrap();

@@ -125,7 +125,7 @@ fn simulate(seed: u64, identity: &Identity, link: &LinkConfig, length: usize) ->
     let simulation = Simulation::new(SimConfig::seed(seed));
     let server = simulation.host(HostConfig::new("server"));
     let client = simulation.host(HostConfig::new("client"));
-    simulation.universe().change_links(|each| *each = link.clone());
+    simulation.universe().change_links(|each| *each = *link);
     let there = ServerConfig::new(Arc::new(identity.server_tls_with(Arc::clone(&provider))));
     let here =
         ClientConfig::new(Arc::new(identity.client_tls_with(provider)), &Transport::default()).unwrap();
@@ -139,7 +139,7 @@ fn simulate(seed: u64, identity: &Identity, link: &LinkConfig, length: usize) ->
 
 #[test]
 fn bytes_are_whole_over_bad_networks() {
-    let identity = Identity::new();
+    let identity = Identity::generate();
     for seed in 0..10 {
         simulate(seed, &identity, &LinkConfig::lossy(), 200_000);
         let worse = LinkConfig { loss: Rate::percent(10), ..LinkConfig::lossy() };
@@ -149,7 +149,7 @@ fn bytes_are_whole_over_bad_networks() {
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    let identity = Identity::new();
+    let identity = Identity::generate();
     let run = |seed| simulate(seed, &identity, &LinkConfig::lossy(), 50_000).hash;
     let hashes: Vec<_> = (0..3).map(run).collect();
     assert_eq!(hashes, (0..3).map(run).collect::<Vec<_>>());

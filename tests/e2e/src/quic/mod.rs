@@ -117,7 +117,7 @@ pub async fn datagrams_arrive_and_have_a_size<R: Runtime>(runtime: R) {
     client.send_datagram(Bytes::from(vec![7; longest])).unwrap();
     assert_eq!(server.read_datagram().await.unwrap().len(), longest);
     // Switched off on one side.
-    let identity = Identity::new();
+    let identity = Identity::generate();
     let none = Transport { datagram_receive_buffer: None, ..Transport::default() };
     let server = ServerConfig { transport: none, ..identity.server() };
     let pair = Pair::with(&runtime, &server, identity.client()).await;
@@ -192,7 +192,7 @@ pub async fn an_unfinished_stream_is_never_taken_for_a_whole_one<R: Runtime>(run
 
 /// The window, and not a byte more.
 pub async fn not_reading_is_back_pressure<R: Runtime>(runtime: R) {
-    let identity = Identity::new();
+    let identity = Identity::generate();
     let transport = Transport { stream_window: 10_000, ..Transport::default() };
     let server = ServerConfig { transport, ..identity.server() };
     let pair = Pair::with(&runtime, &server, identity.client()).await;
@@ -222,7 +222,7 @@ pub async fn not_reading_is_back_pressure<R: Runtime>(runtime: R) {
 
 /// Until one is over.
 pub async fn opening_waits_for_the_peers_limit<R: Runtime>(runtime: R) {
-    let identity = Identity::new();
+    let identity = Identity::generate();
     let transport = Transport { unidirectional_streams: 2, ..Transport::default() };
     let server = ServerConfig { transport, ..identity.server() };
     let pair = Pair::with(&runtime, &server, identity.client()).await;
@@ -244,7 +244,7 @@ pub async fn opening_waits_for_the_peers_limit<R: Runtime>(runtime: R) {
 
 /// On both sides, and nothing is left.
 pub async fn idle_connections_time_out<R: Runtime>(runtime: R) {
-    let identity = Identity::new();
+    let identity = Identity::generate();
     let transport = Transport { idle_timeout: Some(Duration::from_millis(300)), ..Transport::default() };
     let server = ServerConfig { transport, ..identity.server() };
     let pair = Pair::with(&runtime, &server, identity.client()).await;
@@ -258,7 +258,7 @@ pub async fn idle_connections_time_out<R: Runtime>(runtime: R) {
 
 /// Beyond the idle time-out.
 pub async fn keep_alive_keeps<R: Runtime>(runtime: R) {
-    let identity = Identity::new();
+    let identity = Identity::generate();
     let idle_timeout = Some(Duration::from_millis(600));
     let server =
         ServerConfig { transport: Transport { idle_timeout, ..Transport::default() }, ..identity.server() };
@@ -341,7 +341,7 @@ pub async fn early_data_is_accepted<R: Runtime>(runtime: R) {
 
 /// Streams of rejected early data say so; new ones work.
 pub async fn early_data_is_rejected<R: Runtime>(runtime: R) {
-    let identity = Identity::new();
+    let identity = Identity::generate();
     let pair = Pair::with(&runtime, &identity.server(), identity.client()).await;
     get_tickets(&pair).await;
     // A server that knows nothing of its earlier tickets, as after a restart.
@@ -466,7 +466,7 @@ pub async fn closing_waits_until_peers_heard<R: Runtime>(runtime: R) {
 
 /// And protocols that do not meet.
 pub async fn wrong_certificates_are_refused<R: Runtime>(runtime: R) {
-    let (identity, other) = (Identity::new(), Identity::new());
+    let (identity, other) = (Identity::generate(), Identity::generate());
     let pair = Pair::with(&runtime, &identity.server(), other.client()).await;
     let accept = async { pair.server.accept().await.unwrap().await };
     let (client, server) = join(pair.connecting(), accept).await;

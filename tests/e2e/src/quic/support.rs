@@ -22,7 +22,7 @@ pub struct Identity {
 
 impl Identity {
     /// A fresh one for [`NAME`]: Ed25519, so that handshakes are of one size.
-    pub fn new() -> Self {
+    pub fn generate() -> Self {
         let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
         let params = rcgen::CertificateParams::new(vec![NAME.to_owned()]).unwrap();
         let certificate = params.self_signed(&key).unwrap();
@@ -107,7 +107,7 @@ pub struct Pair<R: Runtime> {
 impl<R: Runtime> Pair<R> {
     /// With defaults.
     pub async fn new(runtime: &R) -> Self {
-        let identity = Identity::new();
+        let identity = Identity::generate();
         Self::with(runtime, &identity.server(), identity.client()).await
     }
 
