@@ -54,7 +54,10 @@ impl Connecting {
             let state = hold.lock();
             state.machine.side() == Side::Server || state.machine.has_0rtt()
         });
-        match self.hold.take().filter(|_| possible) {
+        if !possible {
+            return Err(self);
+        }
+        match self.hold.take() {
             Some(hold) => Ok((Connection::new(hold.clone()), EarlyData { hold })),
             None => Err(self),
         }

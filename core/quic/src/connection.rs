@@ -332,6 +332,12 @@ impl Connection {
         self.hold.lock().machine.streams().remote_open_streams(direction)
     }
 
+    /// Streams whose bytes the peer has not acknowledged to their end, open ones among them.
+    #[must_use]
+    pub fn sending_streams(&self) -> usize {
+        self.hold.lock().machine.streams().send_streams()
+    }
+
     /// Whether this is the same connection.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {

@@ -5,6 +5,8 @@ use crate::stream::{BidiStream, RecvStream, SendStream};
 use bytes::Buf;
 use h3::quic::{ConnectionErrorIncoming, StreamErrorIncoming};
 use shroud_quic::Waiting;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 /// A QUIC connection for h3.
@@ -13,37 +15,66 @@ pub struct Connection {
     opener: OpenStreams,
     bidirectional: Waiting,
     unidirectional: Waiting,
+    accepted: Accepted,
+}
+
+/// What h3 does not tell of the request stream that was accepted last.
+#[derive(Debug, Clone, Default)]
+pub struct Accepted {
+    early: Arc<AtomicBool>,
+}
+
+impl Accepted {
+    /// As [`shroud_quic::RecvStream::is_early`].
+    #[must_use]
+    pub fn is_early(&self) -> bool {
+        self.early.load(Ordering::Relaxed)
+    }
 }
 
 /// Opens streams of a connection.
 #[derive(Debug)]
 pub struct OpenStreams {
     connection: shroud_quic::Connection,
+    frame_limit: u64,
     bidirectional: Waiting,
     unidirectional: Waiting,
 }
 
 impl Connection {
-    /// Over an established connection.
+    /// Over a connection. A frame of the peer other than DATA may be `frame_limit` bytes long; a stream with a longer one
+    /// fails before its payload is taken.
     #[must_use]
-    pub fn new(connection: shroud_quic::Connection) -> Self {
+    pub fn new(connection: shroud_quic::Connection, frame_limit: u64) -> Self {
         Self {
-            opener: OpenStreams::new(connection),
+            opener: OpenStreams::new(connection, frame_limit),
+            bidirectional: Waiting::default(),
+            unidirectional: Waiting::default(),
+            accepted: Accepted::default(),
+        }
+    }
+
+    /// What is to be known of the request stream that was accepted last.
+    #[must_use]
+    pub fn accepted(&self) -> Accepted {
+        self.accepted.clone()
+    }
+}
+
+impl OpenStreams {
+    fn new(connection: shroud_quic::Connection, frame_limit: u64) -> Self {
+        Self {
+            connection,
+            frame_limit,
             bidirectional: Waiting::default(),
             unidirectional: Waiting::default(),
         }
     }
 }
 
-impl OpenStreams {
-    fn new(connection: shroud_quic::Connection) -> Self {
-        Self { connection, bidirectional: Waiting::default(), unidirectional: Waiting::default() }
-    }
-}
-
 impl Clone for OpenStreams {
     fn clone(&self) -> Self {
-        Self::new(self.connection.clone())
+        Self::new(self.connection.clone(), self.frame_limit)
     }
 }
 
@@ -56,7 +87,8 @@ impl<B: Buf> h3::quic::Connection<B> for Connection {
         cx: &mut Context<'_>,
     ) -> Poll<Result<RecvStream, ConnectionErrorIncoming>> {
         let accepted = self.opener.connection.poll_accept_uni(cx, &mut self.unidirectional);
-        accepted.map_ok(RecvStream::new).map_err(error::connection)
+        let limit = self.opener.frame_limit;
+        accepted.map_ok(|stream| RecvStream::unidirectional(stream, limit)).map_err(error::connection)
     }
 
     fn poll_accept_bidi(
@@ -64,7 +96,13 @@ impl<B: Buf> h3::quic::Connection<B> for Connection {
         cx: &mut Context<'_>,
     ) -> Poll<Result<BidiStream<B>, ConnectionErrorIncoming>> {
         let accepted = self.opener.connection.poll_accept_bi(cx, &mut self.bidirectional);
-        accepted.map_ok(|(send, receive)| BidiStream::new(send, receive)).map_err(error::connection)
+        let limit = self.opener.frame_limit;
+        accepted
+            .map_ok(|(send, receive)| {
+                self.accepted.early.store(receive.is_early(), Ordering::Relaxed);
+                BidiStream::new(send, receive, limit)
+            })
+            .map_err(error::connection)
     }
 
     fn opener(&self) -> OpenStreams {
@@ -95,7 +133,8 @@ impl<B: Buf> h3::quic::OpenStreams<B> for OpenStreams {
 
     fn poll_open_bidi(&mut self, cx: &mut Context<'_>) -> Poll<Result<BidiStream<B>, StreamErrorIncoming>> {
         let opened = self.connection.poll_open_bi(cx, &mut self.bidirectional);
-        opened.map_ok(|(send, receive)| BidiStream::new(send, receive)).map_err(error::opening)
+        let limit = self.frame_limit;
+        opened.map_ok(|(send, receive)| BidiStream::new(send, receive, limit)).map_err(error::opening)
     }
 
     fn poll_open_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<SendStream<B>, StreamErrorIncoming>> {

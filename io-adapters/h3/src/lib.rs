@@ -1,7 +1,8 @@
 //! The traits that h3 asks of a QUIC library, over [`shroud_quic`].
 //!
-//! [`Connection`] takes an established [`shroud_quic::Connection`]; give it to `h3::server::Connection` or `h3::client`. Nothing here
-//! names a runtime: h3 and this are polled by whoever polls the task.
+//! [`Connection`] takes a [`shroud_quic::Connection`]; give it to `h3::server` or `h3::client`. Nothing here names a runtime: h3 and
+//! this are polled by whoever polls the task. What h3 leaves open is closed here: frames have a limit ([`Connection::new`]),
+//! and streams that are dropped say so in codes of HTTP/3.
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
@@ -10,8 +11,9 @@
 
 mod connection;
 mod error;
+mod guard;
 mod stream;
 
-pub use connection::{Connection, OpenStreams};
+pub use connection::{Accepted, Connection, OpenStreams};
 pub use h3;
 pub use stream::{BidiStream, RecvStream, SendStream};

@@ -1,24 +1,29 @@
 //! Streams.
 
 use crate::error;
+use crate::guard::Guard;
 use bytes::{Buf, Bytes};
+use h3::error::Code;
 use h3::quic::{StreamErrorIncoming, StreamId, WriteBuf};
 use std::task::{Context, Poll, ready};
 
 /// Bytes of one read at most: what a reader holds beyond what it has asked for.
 const CHUNK: usize = 64 * 1024;
 
-/// The sending side of a stream.
+/// The sending side of a stream. Dropping it before its end cancels the request.
 pub struct SendStream<B> {
     stream: shroud_quic::SendStream,
     /// A frame that was not written whole yet.
     pending: Option<WriteBuf<B>>,
+    /// Finished or reset.
+    done: bool,
 }
 
-/// The receiving side of a stream.
+/// The receiving side of a stream. Dropping it before its end asks the peer to send no more, without blame.
 #[derive(Debug)]
 pub struct RecvStream {
     stream: shroud_quic::RecvStream,
+    guard: Guard,
 }
 
 /// Both sides of a stream.
@@ -41,7 +46,7 @@ impl<B> std::fmt::Debug for BidiStream<B> {
 
 impl<B> SendStream<B> {
     pub(crate) fn new(stream: shroud_quic::SendStream) -> Self {
-        Self { stream, pending: None }
+        Self { stream, pending: None, done: false }
     }
 }
 
@@ -69,11 +74,13 @@ impl<B: Buf> h3::quic::SendStream<B> for SendStream<B> {
 
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
         ready!(self.poll_ready(cx))?;
+        self.done = true;
         Poll::Ready(self.stream.finish().map_err(error::write))
     }
 
     fn reset(&mut self, code: u64) {
         self.pending = None;
+        self.done = true;
         self.stream.reset(error::code(code));
     }
 
@@ -95,23 +102,54 @@ impl<B: Buf> h3::quic::SendStreamUnframed<B> for SendStream<B> {
     }
 }
 
-impl RecvStream {
-    pub(crate) fn new(stream: shroud_quic::RecvStream) -> Self {
-        Self { stream }
-    }
-
-    /// As [`shroud_quic::RecvStream::is_early`].
-    #[must_use]
-    pub fn is_early(&self) -> bool {
-        self.stream.is_early()
+impl<B> Drop for SendStream<B> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.stream.reset(error::code(Code::H3_REQUEST_CANCELLED.value()));
+        }
     }
 }
+
+impl RecvStream {
+    fn request(stream: shroud_quic::RecvStream, frame_limit: u64) -> Self {
+        Self { stream, guard: Guard::request(frame_limit) }
+    }
+
+    pub(crate) fn unidirectional(stream: shroud_quic::RecvStream, frame_limit: u64) -> Self {
+        Self { stream, guard: Guard::unidirectional(frame_limit) }
+    }
+}
+
+impl Drop for RecvStream {
+    fn drop(&mut self) {
+        self.stream.stop(error::code(Code::H3_NO_ERROR.value()));
+    }
+}
+
+/// The peer's frame is longer than allowed.
+#[derive(Debug)]
+struct FrameTooLong(u64);
+
+impl std::fmt::Display for FrameTooLong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "a frame of {} bytes is longer than allowed", self.0)
+    }
+}
+
+impl std::error::Error for FrameTooLong {}
 
 impl h3::quic::RecvStream for RecvStream {
     type Buf = Bytes;
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
-        self.stream.poll_read_chunk(cx, CHUNK).map_err(error::read)
+        let chunk = ready!(self.stream.poll_read_chunk(cx, CHUNK)).map_err(error::read)?;
+        if let Some(chunk) = &chunk
+            && let Err(length) = self.guard.look(chunk)
+        {
+            self.stream.stop(error::code(Code::H3_EXCESSIVE_LOAD.value()));
+            return Poll::Ready(Err(StreamErrorIncoming::Unknown(Box::new(FrameTooLong(length)))));
+        }
+        Poll::Ready(Ok(chunk))
     }
 
     fn stop_sending(&mut self, code: u64) {
@@ -124,14 +162,12 @@ impl h3::quic::RecvStream for RecvStream {
 }
 
 impl<B> BidiStream<B> {
-    pub(crate) fn new(send: shroud_quic::SendStream, receive: shroud_quic::RecvStream) -> Self {
-        Self { send: SendStream::new(send), receive: RecvStream::new(receive) }
-    }
-
-    /// As [`shroud_quic::RecvStream::is_early`].
-    #[must_use]
-    pub fn is_early(&self) -> bool {
-        self.receive.is_early()
+    pub(crate) fn new(
+        send: shroud_quic::SendStream,
+        receive: shroud_quic::RecvStream,
+        frame_limit: u64,
+    ) -> Self {
+        Self { send: SendStream::new(send), receive: RecvStream::request(receive, frame_limit) }
     }
 }
 

@@ -7,6 +7,8 @@
 #[cfg(test)]
 pub mod http;
 #[cfg(test)]
+pub mod http3;
+#[cfg(test)]
 pub mod http_hostile;
 #[cfg(test)]
 pub mod ledger;
@@ -154,6 +156,19 @@ macro_rules! quic_tests {
                 retry_proves_the_address_and_a_token_does_next_time,
                 unknown_versions_are_negotiated,
                 version_negotiation_ends_a_client,
+            }
+            http3 {
+                requests_of_all_kinds,
+                bodies_stream_both_ways,
+                many_requests_at_once,
+                trailers_and_continue,
+                a_torn_response_is_no_whole_one,
+                limits_of_requests,
+                slow_clients,
+                early_requests_are_served_when_safe,
+                draining_finishes_requests_in_work,
+                frames_without_end,
+                broken_connections,
             }
             quic_hostile {
                 garbage_is_ignored,

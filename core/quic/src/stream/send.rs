@@ -144,7 +144,8 @@ impl SendStream {
         Ok(())
     }
 
-    /// Gives the stream up: what was not delivered is lost, and the peer learns `code`. A no-op on one that is over.
+    /// Gives the stream up, finished or not: what was not delivered is lost, and the peer learns `code`. A no-op when all was
+    /// delivered.
     pub fn reset(&mut self, code: VarInt) {
         let reset = {
             let mut state = self.hold.lock();

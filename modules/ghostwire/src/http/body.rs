@@ -43,6 +43,9 @@ pub enum BodyError {
     /// The peer broke it off or framed it wrongly.
     #[error("body broken off or malformed")]
     Broken(#[source] hyper::Error),
+    /// The peer broke its HTTP/3 stream off, or framed it wrongly.
+    #[error("body broken off or malformed")]
+    BrokenOff(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The stream it came from failed.
     #[error("body stream failed")]
     Stream(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -55,7 +58,7 @@ impl BodyError {
         match self {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
-            Self::Broken(_) => StatusCode::BAD_REQUEST,
+            Self::Broken(_) | Self::BrokenOff(_) => StatusCode::BAD_REQUEST,
             Self::Stream(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -308,7 +308,8 @@ async fn get_tickets<R: Runtime>(pair: &Pair<R>) {
 pub async fn early_data_is_accepted<R: Runtime>(runtime: R) {
     let pair = Pair::new(&runtime).await;
     let first = pair.connecting().into_0rtt().expect_err("there is no ticket yet");
-    let (_, there) = join(first, async { pair.server.accept().await.unwrap().await }).await;
+    let (here, there) = join(first, async { pair.server.accept().await.unwrap().await }).await;
+    here.expect("it goes on without");
     drop(there);
     get_tickets(&pair).await;
     let serve = async {

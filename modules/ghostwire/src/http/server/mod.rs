@@ -8,12 +8,14 @@
 //! | `watch` | the time limits of a connection on one alarm |
 //! | `framing` | tells a header with two meanings (request smuggling) |
 //! | `respond` | from hyper's request to the handler's and back |
+//! | `http3` | the same over QUIC: HTTP/3 |
 //! | `date` | the `Date` field |
 
 mod activity;
 mod connection;
 mod date;
 mod framing;
+mod http3;
 mod link;
 mod respond;
 mod watch;

@@ -1,0 +1,382 @@
+//! The HTTP/3 client: one QUIC connection to each server, used by all its requests.
+
+use super::body::{Body, BodyError};
+use super::client::ClientLimits;
+use bytes::{Buf, Bytes};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use http::uri::Scheme;
+use http::{Request, Response};
+use http_body::{Body as _, Frame};
+use shroud_h3::h3::client::{RequestStream, SendRequest};
+use shroud_h3::h3::error::{ConnectionError as Http3ConnectionError, StreamError};
+use shroud_h3::{BidiStream, OpenStreams, RecvStream, SendStream, h3};
+use shroud_quic::{ClientConfig, ConnectError, Connection, ConnectionError, EarlyData, Endpoint};
+use shroud_runtime::sync::{Mutex as AsyncMutex, channel};
+use shroud_runtime::{Class, Runtime, RuntimeExt};
+use std::collections::BTreeMap;
+use std::future::{Future as _, poll_fn};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+/// Why there is no response.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Http3Error {
+    /// Not an `https` address with a host.
+    #[error("not an https address with a host: {0}")]
+    Address(http::Uri),
+    /// The host has no address.
+    #[error("looking {0} up failed")]
+    Lookup(String, #[source] io::Error),
+    /// The connection could not be tried.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The connection failed.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// HTTP/3 failed on the connection.
+    #[error("the http/3 connection failed: {0}")]
+    Http(#[from] Http3ConnectionError),
+    /// The request failed.
+    #[error("the http/3 request failed: {0}")]
+    Request(#[from] StreamError),
+    /// No connection in its time.
+    #[error("connecting took longer than {0:?}")]
+    ConnectTimeout(std::time::Duration),
+    /// No response in its time.
+    #[error("the response took longer than {0:?}")]
+    ResponseTimeout(std::time::Duration),
+    /// The client's own task has ended.
+    #[error("the client's task has ended")]
+    Ended,
+}
+
+type Sender = SendRequest<OpenStreams, Bytes>;
+type Driver = h3::client::Connection<shroud_h3::Connection, Bytes>;
+
+/// An HTTP/3 client over a QUIC endpoint. Clones are the same client.
+///
+/// Its task, a child of the task that made it, drives the connections. Of [`ClientLimits`] hold the times, the header's size
+/// and the number and age of connections that are kept; bodies stream.
+pub struct Http3Client<R: Runtime> {
+    shared: Arc<Shared<R>>,
+    /// Hosts whose address is given.
+    known: BTreeMap<String, IpAddr>,
+}
+
+struct Shared<R: Runtime> {
+    runtime: R,
+    endpoint: Endpoint<R>,
+    config: ClientConfig,
+    limits: ClientLimits,
+    drivers: channel::Sender<Driver>,
+    places: Mutex<BTreeMap<Server, Place>>,
+}
+
+type Server = (String, u16);
+
+struct Place {
+    opened: Arc<AsyncMutex<Option<Opened>>>,
+    used: Instant,
+}
+
+/// A connection that takes requests.
+#[derive(Clone)]
+struct Opened {
+    sender: Sender,
+    connection: Connection,
+    /// Of a connection that was used before its handshake ended.
+    early: Option<Arc<EarlyData>>,
+}
+
+impl<R: Runtime> Clone for Http3Client<R> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), known: self.known.clone() }
+    }
+}
+
+impl<R: Runtime> std::fmt::Debug for Http3Client<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Http3Client").field("limits", &self.shared.limits).finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> Http3Client<R> {
+    /// A client whose TLS, in `config`, offers the protocol `h3` (ALPN).
+    #[must_use]
+    pub fn new(runtime: R, endpoint: Endpoint<R>, config: ClientConfig, limits: ClientLimits) -> Self {
+        let (drivers, arriving) = channel::unbounded();
+        runtime.spawn_in(Class::Network, "http3-client", drive(arriving)).detach();
+        let places = Mutex::default();
+        let shared = Arc::new(Shared { runtime, endpoint, config, limits, drivers, places });
+        Self { shared, known: BTreeMap::new() }
+    }
+
+    /// The same client, which finds `host` at `address` whatever the resolver says.
+    #[must_use]
+    pub fn resolving(&self, host: &str, address: IpAddr) -> Self {
+        let mut known = self.known.clone();
+        known.insert(host.to_owned(), address);
+        Self { shared: Arc::clone(&self.shared), known }
+    }
+
+    /// Sends a request and waits for the head of its response, whose body then streams. A body of the request is sent by a task of its
+    /// own, a child of the caller's.
+    ///
+    /// A safe request without a body may go in early data (0-RTT) when the server took some before; when it does not take it
+    /// now, the request is sent again.
+    ///
+    /// Cancel safety: dropping the future cancels the request.
+    ///
+    /// # Errors
+    /// [`Http3Error`].
+    pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Http3Error> {
+        let uri = request.uri();
+        let (Some(host), true) = (uri.host(), uri.scheme() == Some(&Scheme::HTTPS)) else {
+            return Err(Http3Error::Address(uri.clone()));
+        };
+        let server = (host.trim_matches(['[', ']']).to_owned(), uri.port_u16().unwrap_or(443));
+        let bodiless = request.body().is_end_stream();
+        let early = bodiless && request.method().is_safe();
+        let (parts, body) = request.into_parts();
+        let head = Request::from_parts(parts, ());
+        let opened = self.open(&server, early).await?;
+        if let (true, Some(data)) = (bodiless, opened.early.clone()) {
+            match self.exchange(opened, head.clone(), Body::empty()).await {
+                Err(Http3Error::Request(_) | Http3Error::Http(_)) if !data.accepted().await => {}
+                outcome => return outcome,
+            }
+            self.forget(&server);
+            let opened = self.open(&server, false).await?;
+            return self.exchange(opened, head, body).await;
+        }
+        if let Some(data) = &opened.early
+            && !data.accepted().await
+        {
+            self.forget(&server);
+            let opened = self.open(&server, false).await?;
+            return self.exchange(opened, head, body).await;
+        }
+        self.exchange(opened, head, body).await
+    }
+
+    /// Lets go of all connections.
+    pub fn clear(&self) {
+        let places = std::mem::take(&mut *self.places());
+        drop(places);
+    }
+
+    async fn exchange(
+        &self,
+        opened: Opened,
+        head: Request<()>,
+        body: Body,
+    ) -> Result<Response<Body>, Http3Error> {
+        let Shared { runtime, limits, .. } = &*self.shared;
+        let mut sender = opened.sender.clone();
+        let answer = async {
+            let stream = sender.send_request(head).await?;
+            let (mut send, mut receive) = split(stream);
+            if body.is_end_stream() {
+                send.finish().await?;
+            } else {
+                runtime.spawn("http3-upload", upload(send, body)).detach();
+            }
+            loop {
+                let response = receive.recv_response().await?;
+                if !response.status().is_informational() {
+                    return Ok::<_, Http3Error>(response.map(|()| {
+                        Body::stream(Received { stream: receive, data: true, ended: false, _opened: opened })
+                    }));
+                }
+            }
+        };
+        let outcome = runtime.timeout(limits.request_time, answer).await;
+        outcome.map_err(|_| Http3Error::ResponseTimeout(limits.request_time))?
+    }
+
+    async fn open(&self, server: &Server, early: bool) -> Result<Opened, Http3Error> {
+        let Shared { runtime, limits, .. } = &*self.shared;
+        let place = self.place(server);
+        let mut opened = place.lock().await;
+        if let Some(there) = opened.as_ref().filter(|there| there.connection.close_reason().is_none()) {
+            return Ok(there.clone());
+        }
+        *opened = None;
+        let fresh = runtime.timeout(limits.connect_time, self.connect(server, early)).await;
+        let fresh = fresh.map_err(|_| Http3Error::ConnectTimeout(limits.connect_time))??;
+        *opened = Some(fresh.clone());
+        Ok(fresh)
+    }
+
+    async fn connect(&self, (host, port): &Server, early: bool) -> Result<Opened, Http3Error> {
+        let Shared { runtime, endpoint, config, limits, drivers, .. } = &*self.shared;
+        let found = match self.known.get(host) {
+            Some(address) => vec![SocketAddr::new(*address, *port)],
+            None => {
+                let found = runtime.lookup(host, *port).await;
+                found.map_err(|error| Http3Error::Lookup(host.clone(), error))?
+            }
+        };
+        let v4 = endpoint.local_addr().is_ipv4();
+        let address = found.iter().find(|address| address.is_ipv4() == v4).or(found.first()).copied();
+        let address = address.ok_or_else(|| {
+            Http3Error::Lookup(host.clone(), io::Error::from(io::ErrorKind::AddrNotAvailable))
+        })?;
+        let connecting = endpoint.connect(config, address, host)?;
+        let (connection, data) = match if early { connecting.into_0rtt() } else { Err(connecting) } {
+            Ok((connection, data)) => (connection, Some(Arc::new(data))),
+            Err(connecting) => (connecting.await?, None),
+        };
+        let header_bytes = u64::try_from(limits.header_bytes).unwrap_or(u64::MAX);
+        let frame_limit = header_bytes.saturating_mul(2).saturating_add(1024);
+        let binding = shroud_h3::Connection::new(connection.clone(), frame_limit);
+        let mut builder = h3::client::builder();
+        builder.max_field_section_size(header_bytes).send_grease(false);
+        let (driver, sender) = builder.build(binding).await?;
+        drivers.send(driver).await.map_err(|_| Http3Error::Ended)?;
+        Ok(Opened { sender, connection, early: data })
+    }
+
+    fn forget(&self, server: &Server) {
+        let gone = self.places().remove(server);
+        drop(gone);
+    }
+
+    fn place(&self, server: &Server) -> Arc<AsyncMutex<Option<Opened>>> {
+        let limits = &self.shared.limits;
+        let now = self.shared.runtime.now();
+        let mut places = self.places();
+        let mut gone = Vec::new();
+        let old: Vec<Server> = places
+            .iter()
+            .filter(|(other, place)| {
+                *other != server && now.saturating_duration_since(place.used) > limits.idle_time
+            })
+            .map(|(other, _)| other.clone())
+            .collect();
+        gone.extend(old.iter().filter_map(|old| places.remove(old)));
+        while !places.contains_key(server) && places.len() >= limits.idle_connections.max(1) {
+            let oldest = places.iter().min_by_key(|(_, place)| place.used).map(|(other, _)| other.clone());
+            gone.extend(oldest.and_then(|oldest| places.remove(&oldest)));
+        }
+        let place =
+            places.entry(server.clone()).or_insert_with(|| Place { opened: Arc::default(), used: now });
+        place.used = now;
+        let opened = Arc::clone(&place.opened);
+        drop(places);
+        // Outside of the lock: what is dropped may close connections.
+        drop(gone);
+        opened
+    }
+
+    fn places(&self) -> std::sync::MutexGuard<'_, BTreeMap<Server, Place>> {
+        self.shared.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+type Send = RequestStream<SendStream<Bytes>, Bytes>;
+type Receive = RequestStream<RecvStream, Bytes>;
+
+fn split(stream: RequestStream<BidiStream<Bytes>, Bytes>) -> (Send, Receive) {
+    stream.split()
+}
+
+/// Drives all connections until the client and its requests are gone.
+async fn drive(arriving: channel::Receiver<Driver>) {
+    let mut drivers = FuturesUnordered::new();
+    let mut open = true;
+    while open || !drivers.is_empty() {
+        let next = {
+            let mut arrival = pin!(arriving.recv());
+            poll_fn(|cx| {
+                while let Poll::Ready(Some(())) = drivers.poll_next_unpin(cx) {}
+                match arrival.as_mut().poll(cx) {
+                    Poll::Ready(arrived) if open => Poll::Ready(arrived.ok()),
+                    _ if !open && drivers.is_empty() => Poll::Ready(None),
+                    _ => Poll::Pending,
+                }
+            })
+            .await
+        };
+        match next {
+            Some(mut driver) => drivers.push(async move {
+                let error = driver.wait_idle().await;
+                tracing::debug!(%error, "http/3 connection ended");
+            }),
+            None => open = false,
+        }
+    }
+}
+
+async fn upload(mut send: Send, mut body: Body) {
+    loop {
+        let frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+        let result = match frame {
+            None => break,
+            Some(Err(_)) => return send.stop_stream(h3::error::Code::H3_REQUEST_CANCELLED),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => send.send_data(data).await,
+                Err(frame) => match frame.into_trailers() {
+                    Ok(trailers) => send.send_trailers(trailers).await,
+                    Err(_) => Ok(()),
+                },
+            },
+        };
+        if result.is_err() {
+            return;
+        }
+    }
+    let _ = send.finish().await;
+}
+
+/// A response's body on its way in.
+struct Received {
+    stream: Receive,
+    data: bool,
+    ended: bool,
+    /// The connection stays while its bodies are read.
+    _opened: Opened,
+}
+
+impl http_body::Body for Received {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let broken = |error| Poll::Ready(Some(Err(BodyError::BrokenOff(Box::new(error)))));
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if self.data {
+            match ready!(self.stream.poll_recv_data(cx)) {
+                Ok(Some(mut piece)) => {
+                    return Poll::Ready(Some(Ok(Frame::data(piece.copy_to_bytes(piece.remaining())))));
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    self.ended = true;
+                    return broken(error);
+                }
+            }
+            self.data = false;
+        }
+        let trailers = ready!(self.stream.poll_recv_trailers(cx));
+        self.ended = true;
+        match trailers {
+            Ok(trailers) => Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
+            Err(error) => broken(error),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended
+    }
+}
