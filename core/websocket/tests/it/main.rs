@@ -1,0 +1,10 @@
+//! The machine as its users meet it. To add a story: make a [`pair::Pair`], let one side act, `pump` it, and say what
+//! the other side saw. To add a case of the published list: a line in `autobahn`.
+
+mod autobahn;
+mod compression;
+mod handshake;
+mod limits;
+mod pair;
+mod properties;
+mod times;
