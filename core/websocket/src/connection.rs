@@ -46,7 +46,7 @@ pub enum Role {
 pub enum Event {
     /// A whole message.
     Message(Message),
-    /// A ping, answered already.
+    /// A ping, which is answered without the caller's doing.
     Ping(Bytes),
     /// A pong, asked for or not.
     Pong(Bytes),
@@ -90,7 +90,7 @@ pub struct Connection {
     outbound: Outbound,
     state: State,
     end: Option<End>,
-    /// The last ping that is not answered yet; earlier ones need no answer (RFC 6455 5.5.3).
+    /// The last ping that there was no room to answer; earlier ones need no answer then (RFC 6455 5.5.3).
     pong: Option<Bytes>,
     received: Instant,
     pinged: Option<Instant>,
@@ -150,9 +150,7 @@ impl Connection {
                 Ok(Some(Incoming::Message(message))) => return Some(Event::Message(message)),
                 Ok(Some(Incoming::Pong(payload))) => return Some(Event::Pong(payload)),
                 Ok(Some(Incoming::Ping(payload))) => {
-                    if self.state == State::Open {
-                        self.pong = Some(payload.clone());
-                    }
+                    self.ping_received(now, &payload);
                     return Some(Event::Ping(payload));
                 }
                 Ok(Some(Incoming::Close(payload))) => self.close_received(now, &payload),
@@ -318,6 +316,19 @@ impl Connection {
             self.progress = now;
         }
         encode(&mut self.outbound);
+    }
+
+    /// Answers while there is room, and keeps the last one in mind otherwise.
+    fn ping_received(&mut self, now: Instant, payload: &Bytes) {
+        if self.state != State::Open {
+            return;
+        }
+        if self.has_room() {
+            self.pong = None;
+            self.queue(now, |outbound| outbound.control(Opcode::Pong, payload));
+        } else {
+            self.pong = Some(payload.clone());
+        }
     }
 
     fn close_received(&mut self, now: Instant, payload: &[u8]) {

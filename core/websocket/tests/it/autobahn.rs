@@ -150,7 +150,6 @@ fn chapter_2_pings_and_pongs() {
     case("2.8", &[frame(FIN | PONG, "unsolicited")], &[]);
     let pong = Answer::Pong(b"ping".to_vec());
     case("2.9", &[frame(FIN | PONG, "unsolicited"), frame(FIN | PING, "ping")], std::slice::from_ref(&pong));
-    // 2.10: ten pings. Each that is answered before the next arrives has its pong; only the last must (5.5.3).
     let pings: Vec<Frame> = (0..10).map(|n| frame(FIN | PING, format!("payload-{n}"))).collect();
     let pongs: Vec<Answer> = (0..10).map(|n| Answer::Pong(format!("payload-{n}").into_bytes())).collect();
     case("2.10", &pings, &pongs);
