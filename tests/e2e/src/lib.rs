@@ -22,6 +22,8 @@ pub mod quic_paths;
 mod quic_sim;
 #[cfg(test)]
 pub mod wallet;
+#[cfg(test)]
+pub mod websocket;
 
 use shroud::runtime::{Backend, Config};
 use std::future::Future;
@@ -93,6 +95,24 @@ macro_rules! tests_of {
                     request_limit,
                     slow_readers_get_it_all,
                     drain_deadline,
+                }
+                websocket {
+                    echoes,
+                    many_at_once,
+                    fragments,
+                    frames_behind_the_handshake,
+                    handshakes,
+                    hostile_frames,
+                    compression_bombs,
+                    clients_that_do_not_read,
+                    ping_floods,
+                    keep_alive,
+                    slow_messages,
+                    peers_that_vanish,
+                    receiving_is_cancel_safe,
+                    stopping_says_goodbye,
+                    json_rpc,
+                    hostile_servers,
                 }
                 ledger {
                     acknowledged_transfers_survive,

@@ -18,6 +18,7 @@ mod framing;
 mod http3;
 mod link;
 mod respond;
+mod taken;
 mod watch;
 
 pub(crate) use activity::Activity;
@@ -86,7 +87,7 @@ pub(crate) struct Service<H> {
     pub(crate) handler: Arc<H>,
     pub(crate) limits: Arc<Limits>,
     /// Requests in work.
-    pub(crate) requests: AtomicUsize,
+    pub(crate) requests: Arc<AtomicUsize>,
     connections: AtomicUsize,
     refusals: AtomicUsize,
     /// A connection ended.
@@ -128,7 +129,7 @@ impl<H: Handler> Server<H> {
         let service = Arc::new(Service {
             handler: Arc::clone(&self.handler),
             limits: Arc::clone(&self.limits),
-            requests: AtomicUsize::new(0),
+            requests: self.metrics.in_work(),
             connections: AtomicUsize::new(0),
             refusals: AtomicUsize::new(0),
             ended: Event::new(),
