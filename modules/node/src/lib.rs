@@ -22,6 +22,7 @@ pub use shroud_ghostwire as ghostwire;
 pub use shroud_gwallet as gwallet;
 pub use shroud_keystone as keystone;
 pub use shroud_ledger as ledger;
+pub use shroud_quic as quic;
 pub use shroud_runtime as runtime;
 pub use shroud_vm as vm;
 pub use shroud_websocket as websocket;

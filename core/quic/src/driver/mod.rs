@@ -258,6 +258,10 @@ impl<R: Runtime> Driver<R> {
                 }
                 core.settled(cell.index);
                 events.handshake.notify(usize::MAX);
+                // The peer's limits are known by now.
+                events.available.iter().for_each(|event| {
+                    event.notify(usize::MAX);
+                });
             }
             Event::ConnectionLost { reason } => {
                 core.settled(cell.index);

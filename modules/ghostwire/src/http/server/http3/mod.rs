@@ -47,7 +47,7 @@ impl<H: Handler> Server<H> {
         let service = Arc::new(Service {
             handler: Arc::clone(&self.handler),
             limits: Arc::clone(&self.limits),
-            requests: AtomicUsize::new(0),
+            requests: self.metrics.in_work(),
             connections: AtomicUsize::new(0),
             refusals: AtomicUsize::new(0),
             ended: Event::new(),

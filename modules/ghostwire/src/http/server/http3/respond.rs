@@ -81,9 +81,8 @@ pub(super) async fn respond<R: Runtime, H: Handler>(
         Ok(Err(error)) => return tracing::debug!(%error, "an http/3 request failed"),
         Err(Elapsed) => return stripe.timed_out(),
     };
-    let in_work = InWork::enter(&context);
+    let mut in_work = InWork::enter(&context);
     let begun = runtime.now();
-    stripe.request_begun();
     let (mut request, stream) = resolved;
     let (mut send, receive) = split(stream);
     let answers_head = request.method() == Method::HEAD;
@@ -103,6 +102,7 @@ pub(super) async fn respond<R: Runtime, H: Handler>(
     context.finish_head(&mut response, answers_head);
     let took = runtime.now().saturating_duration_since(begun);
     stripe.request_answered(response.status(), took);
+    in_work.answered = true;
     match context.write(&mut send, response, answers_head).await {
         Ok(()) => {}
         Err(Failed::Stream(error)) => tracing::debug!(%error, "an http/3 response was broken off"),
@@ -274,18 +274,21 @@ fn content_length(headers: &HeaderMap) -> Result<Option<u64>, ()> {
 struct InWork<'a, R, H> {
     context: &'a Context<R, H>,
     over_limit: bool,
+    answered: bool,
 }
 
 impl<'a, R, H> InWork<'a, R, H> {
     fn enter(context: &'a Context<R, H>) -> Self {
         let before = context.service.requests.fetch_add(1, Ordering::Relaxed);
-        Self { context, over_limit: before >= context.service.limits.requests }
+        Self { context, over_limit: before >= context.service.limits.requests, answered: false }
     }
 }
 
 impl<R, H> Drop for InWork<'_, R, H> {
     fn drop(&mut self) {
         self.context.service.requests.fetch_sub(1, Ordering::Relaxed);
-        self.context.stripe.request_ended();
+        if !self.answered {
+            self.context.stripe.request_abandoned();
+        }
     }
 }
