@@ -42,8 +42,10 @@ pub async fn run<R: Runtime>(runtime: R, identity: Identity, server: SocketAddr,
         }
         Job::Requests { count, connections, depth } => {
             let share = count / connections;
-            join_all((0..connections).map(|_| async { requests(connect().await, server, share, depth).await }))
-                .await;
+            join_all(
+                (0..connections).map(|_| async { requests(connect().await, server, share, depth).await }),
+            )
+            .await;
         }
     }
     endpoint.wait_idle().await;

@@ -27,8 +27,11 @@ impl Identity {
         let certificate = certificate.self_signed(&key).unwrap().der().clone();
         let mut provider = aws_lc_rs::default_provider();
         provider.cipher_suites = vec![aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256];
-        provider.kx_groups =
-            vec![if post_quantum { aws_lc_rs::kx_group::X25519MLKEM768 } else { aws_lc_rs::kx_group::X25519 }];
+        provider.kx_groups = vec![if post_quantum {
+            aws_lc_rs::kx_group::X25519MLKEM768
+        } else {
+            aws_lc_rs::kx_group::X25519
+        }];
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         Self { certificate, key, provider: Arc::new(provider) }
     }

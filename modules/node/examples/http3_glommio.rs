@@ -26,7 +26,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let options = EndpointConfig::default();
 
         // The same router as for HTTP/1.1.
-        let routes = Router::new().get("/", handler_fn(|_: Request<Body>| async { text("hello over HTTP/3") }));
+        let routes =
+            Router::new().get("/", handler_fn(|_: Request<Body>| async { text("hello over HTTP/3") }));
         let endpoint = Endpoint::server(&shroud, local, &options, &ServerConfig::new(server_tls)).await?;
         let port = endpoint.local_addr().port();
         let server = Server::new(routes, Limits::default())?;

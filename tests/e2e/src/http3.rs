@@ -219,9 +219,14 @@ pub async fn trailers_and_continue<R: Runtime>(runtime: R) {
 pub async fn a_torn_response_is_no_whole_one<R: Runtime>(runtime: R) {
     let served = serve(&runtime, routes(), Limits::default()).await;
     let client = served.client(&runtime).await;
-    let response = client.client.send(client.request(Method::GET, "/torn", Body::empty())).await.unwrap();
-    let error = response.into_body().bytes(1000).await.unwrap_err();
-    assert!(matches!(error, BodyError::BrokenOff(_)), "{error:?}");
+    // The reset can overtake the head.
+    match client.client.send(client.request(Method::GET, "/torn", Body::empty())).await {
+        Ok(response) => {
+            let error = response.into_body().bytes(1000).await.unwrap_err();
+            assert!(matches!(error, BodyError::BrokenOff(_)), "{error:?}");
+        }
+        Err(error) => assert!(matches!(error, Http3Error::Request(_)), "{error:?}"),
+    }
     assert_eq!(client.get("/hello").await.0, StatusCode::OK, "the connection goes on");
 }
 
@@ -383,7 +388,9 @@ pub async fn frames_without_end<R: Runtime>(runtime: R) {
     // On the control stream it is an error of the connection.
     let (_endpoint, connection) = served.connect(&runtime).await;
     let mut control = connection.open_uni().await.unwrap();
-    control.write_all(&[0, 4, 0, 0x21, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]).await.unwrap();
+    control.write_all(&[0, 4, 0]).await.unwrap();
+    runtime.sleep(Duration::from_millis(100)).await;
+    control.write_all(&[0x21, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]).await.unwrap();
     let closed = connection.closed().await;
     assert!(matches!(closed, ConnectionError::PeerClosed { .. }), "{closed:?}");
     let client = served.client(&runtime).await;
