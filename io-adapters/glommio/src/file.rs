@@ -6,7 +6,7 @@ use glommio::io::BufferedFile;
 use rustix::io::fcntl_dupfd_cloexec;
 use send_wrapper::SendWrapper;
 use shroud_runtime::compose::offload;
-use shroud_runtime::file::Lent;
+use shroud_runtime::file::{FileKind, FileStatus, Lent};
 use shroud_runtime::{BlockFile, Offload, OpenOptions};
 use std::fs::File;
 use std::future::Future;
@@ -15,6 +15,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Bytes that one ring operation moves at most: glommio copies through a buffer of its own, which this bounds.
 const MAX_OPERATION: usize = 1 << 20;
@@ -116,6 +117,20 @@ impl BlockFile for GlommioFile {
 
     fn set_len(&self, length: u64) -> impl Future<Output = io::Result<()>> + Send {
         self.run(move |file| file.set_len(length))
+    }
+
+    async fn status(&self) -> io::Result<FileStatus> {
+        let status = rustix::fs::fstat(self.descriptor())?;
+        let kind = match rustix::fs::FileType::from_raw_mode(status.st_mode) {
+            rustix::fs::FileType::RegularFile => FileKind::Regular,
+            rustix::fs::FileType::Directory => FileKind::Directory,
+            _ => FileKind::Other,
+        };
+        let length = u64::try_from(status.st_size).map_err(io::Error::other)?;
+        // A file from before the epoch is as good as one of it.
+        let seconds = u64::try_from(status.st_mtime).unwrap_or(0);
+        let nanoseconds = u32::try_from(status.st_mtime_nsec).unwrap_or(0);
+        Ok(FileStatus { kind, length, modified: Duration::new(seconds, nanoseconds) })
     }
 
     async fn len(&self) -> io::Result<u64> {

@@ -1,7 +1,7 @@
 //! Files on the executor's blocking threads.
 
 use shroud_runtime::compose::offload;
-use shroud_runtime::file::Lent;
+use shroud_runtime::file::{FileKind, FileStatus, Lent};
 use shroud_runtime::{BlockFile, Offload, OpenOptions};
 use std::fs::File;
 use std::io;
@@ -9,6 +9,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// A file whose every operation is one job on a blocking thread: none of them can be known not to wait for a disk.
 pub struct PoolFile {
@@ -86,6 +87,21 @@ impl BlockFile for PoolFile {
 
     async fn set_len(&self, length: u64) -> io::Result<()> {
         self.run(move |file| file.set_len(length)).await
+    }
+
+    async fn status(&self) -> io::Result<FileStatus> {
+        self.run(|file| {
+            let metadata = file.metadata()?;
+            let kind = match metadata.file_type() {
+                kind if kind.is_file() => FileKind::Regular,
+                kind if kind.is_dir() => FileKind::Directory,
+                _ => FileKind::Other,
+            };
+            // A file from before the epoch is as good as one of it.
+            let modified = metadata.modified()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            Ok(FileStatus { kind, length: metadata.len(), modified })
+        })
+        .await
     }
 
     async fn len(&self) -> io::Result<u64> {
