@@ -74,10 +74,10 @@ impl Visit for Start {
 
     fn visit<B: Backend>(self, backend: B) -> Self::Output {
         let name = backend.name();
-        let unable = Failure::of(format_args!("backend {name}"));
         let shared = Arc::new(Shared { serve: self.serve, bound: OnceCell::new(), metrics: Metrics::new() });
-        let results =
-            backend.run(&self.config, move |runtime| shard(runtime, Arc::clone(&shared))).map_err(unable)?;
+        let results = backend
+            .run(&self.config, move |runtime| shard(runtime, Arc::clone(&shared)))
+            .map_err(Failure::of(format_args!("backend {name}")))?;
         for result in results {
             result.map_err(Failure::new)??;
         }
