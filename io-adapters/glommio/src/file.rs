@@ -12,6 +12,7 @@ use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -49,6 +50,8 @@ impl GlommioFile {
                 .create(options.create)
                 .create_new(options.create_new)
                 .truncate(options.truncate)
+                // Means nothing to files and directories; without it, opening a pipe would wait for its other end.
+                .custom_flags(if options.write { 0 } else { libc::O_NONBLOCK })
                 .open(path)
         };
         let file = offload(&**pool, open).await??;

@@ -6,7 +6,7 @@ use shroud_runtime::{BlockFile, Offload, OpenOptions};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -31,6 +31,8 @@ impl PoolFile {
                 .create(options.create)
                 .create_new(options.create_new)
                 .truncate(options.truncate)
+                // Means nothing to files and directories; without it, opening a pipe would wait for its other end.
+                .custom_flags(if options.write { 0 } else { libc::O_NONBLOCK })
                 .open(path)
         };
         let file = offload(&**pool, open).await??;

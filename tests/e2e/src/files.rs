@@ -40,6 +40,8 @@ async fn site<R: Runtime>(runtime: &R) -> (TempDir, Served) {
     write(runtime, &root.join("script.js"), b"plain").await;
     write(runtime, &root.join("script.js.gz"), b"zipped").await;
     write(runtime, &root.join("script.js.br"), b"brotli").await;
+    let made = std::process::Command::new("mkfifo").arg(root.join("pipe")).status().expect("mkfifo runs");
+    assert!(made.success());
     let files = Files::new(runtime.clone(), &root, FileOptions::default());
     let router = Router::new().any("/*", files);
     (directory, serve(runtime, router, Limits::default()).await)
@@ -66,6 +68,7 @@ pub async fn files_are_served<R: Runtime>(runtime: R) {
         ("/ten.txt?query", 200, "0123456789", Some("text/plain; charset=utf-8")),
         ("/ten%2Etxt", 200, "0123456789", Some("text/plain; charset=utf-8")),
         ("/empty.css", 200, "", Some("text/css; charset=utf-8")),
+        ("/pipe", 403, "Forbidden", None),
         ("/none", 404, "Not Found", None),
         ("/ten.txt/", 404, "Not Found", None),
         ("/ten.txt/below", 404, "Not Found", None),

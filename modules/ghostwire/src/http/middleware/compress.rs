@@ -47,7 +47,9 @@ impl<H: Handler> Handler for Compressed<H> {
         if !is_worth_it(&response) {
             return response;
         }
-        response.headers_mut().append(VARY, HeaderValue::from_static("accept-encoding"));
+        if !holds(response.headers(), &VARY, "accept-encoding") {
+            response.headers_mut().append(VARY, HeaderValue::from_static("accept-encoding"));
+        }
         if !welcome {
             return response;
         }
