@@ -44,7 +44,7 @@ impl GlommioFile {
     ) -> io::Result<Self> {
         let path = path.to_owned();
         let open = move || {
-            File::options()
+            let file = File::options()
                 .read(options.read)
                 .write(options.write)
                 .create(options.create)
@@ -52,7 +52,10 @@ impl GlommioFile {
                 .truncate(options.truncate)
                 // Means nothing to files and directories; without it, opening a pipe would wait for its other end.
                 .custom_flags(if options.write { 0 } else { libc::O_NONBLOCK })
-                .open(path)
+                .open(path)?;
+            // The ring would take the flag as a wish to fail rather than to wait for the disk.
+            rustix::fs::fcntl_setfl(&file, rustix::fs::OFlags::empty())?;
+            Ok::<_, io::Error>(file)
         };
         let file = offload(&**pool, open).await??;
         // SAFETY: the descriptor is open and owned, and its ownership moves into glommio's file, which closes it.

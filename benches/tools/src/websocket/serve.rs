@@ -3,7 +3,8 @@
 use super::PEER;
 use crate::arms::{Program, listening, local, run_on};
 use fastwebsockets::{FragmentCollector, OpCode, WebSocketError, upgrade};
-use hyper::body::Incoming;
+use http_body_util::Empty;
+use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -64,7 +65,7 @@ fn peer() -> Result<(), Box<dyn Error>> {
     })
 }
 
-async fn open(mut request: Request<Incoming>) -> Result<Response<impl hyper::body::Body>, WebSocketError> {
+async fn open(mut request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, WebSocketError> {
     let (response, socket) = upgrade::upgrade(&mut request)?;
     tokio::spawn(async move {
         if let Err(error) = tokio::task::unconstrained(echo(socket)).await {
