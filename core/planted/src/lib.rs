@@ -31,10 +31,12 @@ pub enum Fault {
     ForgetDirectories,
     /// After a restart the journal's last record counts as durable although its sync had failed. The second find.
     TrustLastRecord,
+    /// A transaction is refused because of a block that is not durable yet, and at once. The third find.
+    RefuseUncommitted,
 }
 
 /// All of them.
-pub const FAULTS: [Fault; 9] = [
+pub const FAULTS: [Fault; 10] = [
     Fault::AcknowledgeBeforeSync,
     Fault::SkipTornTailCheck,
     Fault::ApplyTwiceOnRetry,
@@ -44,6 +46,7 @@ pub const FAULTS: [Fault; 9] = [
     Fault::ReadUncommitted,
     Fault::ForgetDirectories,
     Fault::TrustLastRecord,
+    Fault::RefuseUncommitted,
 ];
 
 thread_local! {

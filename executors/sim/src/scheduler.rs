@@ -5,7 +5,7 @@ use crate::executor::SimExecutor;
 use crate::policy::{Changes, Policy, priority};
 use crate::process::{Process, State as ProcessState};
 use crate::task::{Body, Handle, Slot};
-use shroud_runtime::Job;
+use shroud_runtime::{Job, TimedJob};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -243,30 +243,55 @@ impl Core {
         }
     }
 
-    pub(crate) fn run_later(self: &Arc<Self>, process: Process, job: Job) {
+    /// Runs a blocking job at an instant that is drawn, and tells of its result when its time has passed.
+    pub(crate) fn run_later(self: &Arc<Self>, process: Process, job: TimedJob) {
         let delay = between(self.environment.draw(), JOB_DELAY);
-        let core = Arc::downgrade(self);
-        let run = Box::new(move || {
-            if let Some(core) = core.upgrade() {
-                core.run_job(process, job);
+        self.at_work(process, delay, move |core| {
+            let (mut job, mut tell) = (Some(job), None);
+            let took = core.environment.block(&mut || tell = job.take().map(|job| job()));
+            let Some(tell) = tell else { return };
+            if took.is_zero() {
+                return tell();
             }
+            core.at_work(process, took, move |_| tell());
         });
-        self.environment.after(delay, run);
     }
 
-    fn run_job(&self, process: Process, job: Job) {
+    /// Does something after `delay`, or once the process goes on if it is paused then; never if it is killed before.
+    fn at_work(
+        self: &Arc<Self>,
+        process: Process,
+        delay: Duration,
+        action: impl FnOnce(&Arc<Self>) + Send + 'static,
+    ) {
+        let core = Arc::downgrade(self);
+        let act: Job = Box::new(move || {
+            if let Some(core) = core.upgrade() {
+                action(&core);
+            }
+        });
+        let core = Arc::downgrade(self);
+        let due = Box::new(move || {
+            if let Some(core) = core.upgrade() {
+                core.act_or_hold(process, act);
+            }
+        });
+        self.environment.after(delay, due);
+    }
+
+    fn act_or_hold(&self, process: Process, act: Job) {
         {
             let mut state = self.state();
             match state.processes.get_mut(process.0) {
-                Some(owner) if owner.paused && !owner.dead => return owner.held_jobs.push(job),
+                Some(owner) if owner.paused && !owner.dead => return owner.held_jobs.push(act),
                 Some(owner) if !owner.dead => {}
                 _ => {
                     drop(state);
-                    return drop(job);
+                    return drop(act);
                 }
             }
         }
-        job();
+        act();
     }
 
     /// Polls one ready task; `false` when there is none.

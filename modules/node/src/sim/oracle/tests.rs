@@ -173,6 +173,48 @@ fn a_stale_or_early_read() {
 }
 
 #[test]
+fn readers_of_different_accounts_see_one_order() {
+    const CAROL: Address = Address([3; 20]);
+    let own = submit(4, CAROL, 0, Effect::Transfer { to: CAROL, asset: MANA, amount: 1 });
+    let carol_shows = |seen: AccountModel| {
+        let own = own.clone();
+        complaints(move |evidence, chain| {
+            evidence.model.genesis.insert(CAROL, account(0, 100, 0));
+            evidence.model.genesis.entry(CAROL).or_default().balances.insert(MANA, 1);
+            evidence.requested.insert(own.hash, own.clone());
+            // Before all others.
+            chain.committed.insert(
+                0,
+                Committed { hash: own.hash, from: CAROL, nonce: 0, index: 0, receipt: receipt(1) },
+            );
+            chain.accounts.insert(CAROL, account(1, 79, 1));
+            chain.accounts.insert(FEES, account(0, 84, 0));
+            chain.audit = Some(Ok((2, Hash([9; 32]), 4)));
+            // In flight from the beginning to the end, and read after Alice's account was seen to have paid.
+            evidence.history.push(operation(3, Call::Submit(own), (0, 12), Reply::Included(receipt(1))));
+            evidence.history.push(operation(3, Call::ReadAccount(CAROL), (6, 7), Reply::Account(seen)));
+        })
+    };
+    assert_eq!(carol_shows(account(1, 79, 1)), [] as [&str; 0]);
+    // By itself this is explained: Carol's payment took effect later.
+    assert_eq!(carol_shows(account(0, 100, 1)), ["linearizability"]);
+}
+
+#[test]
+fn an_answer_before_anybody_asked() {
+    // The order has the payment, and Bob knows of it before Alice sends it.
+    let found = complaints(|evidence, _| {
+        let seen = Reply::Account(account(0, 100, 110));
+        for operation in &mut evidence.history {
+            operation.invoked += 2;
+            operation.returned = operation.returned.map(|returned| returned + 2);
+        }
+        evidence.history.push(operation(2, Call::ReadAccount(BOB), (0, 1), seen));
+    });
+    assert_eq!(found, ["linearizability"]);
+}
+
+#[test]
 fn an_unfounded_refusal() {
     for refusal in [Refusal::NonceTooLow, Refusal::InsufficientFunds] {
         let found = complaints(|evidence, _| {
