@@ -33,10 +33,12 @@ pub enum Fault {
     TrustLastRecord,
     /// A transaction is refused because of a block that is not durable yet, and at once. The third find.
     RefuseUncommitted,
+    /// Some memory of each transaction that is included is never given back.
+    LeakMemory,
 }
 
 /// All of them.
-pub const FAULTS: [Fault; 10] = [
+pub const FAULTS: [Fault; 11] = [
     Fault::AcknowledgeBeforeSync,
     Fault::SkipTornTailCheck,
     Fault::ApplyTwiceOnRetry,
@@ -47,6 +49,7 @@ pub const FAULTS: [Fault; 10] = [
     Fault::ForgetDirectories,
     Fault::TrustLastRecord,
     Fault::RefuseUncommitted,
+    Fault::LeakMemory,
 ];
 
 thread_local! {

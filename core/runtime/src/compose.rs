@@ -175,6 +175,11 @@ impl<E: Executor, I: Io> Composed<E, I> {
         result
     }
 
+    /// The half that waits for the kernel, for what only one kind of it can do.
+    pub fn io(&self) -> &I {
+        &self.shared.io
+    }
+
     fn start<F>(&self, name: &'static str, class: Option<Class>, task: F) -> Task<F::Output>
     where
         F: Future + Send + 'static,

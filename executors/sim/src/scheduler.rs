@@ -154,9 +154,11 @@ impl Scheduler {
     /// that needs this is not reproducible.
     #[must_use]
     pub fn wait_for_foreign_wake(&self, patience: Duration) -> bool {
-        let state = self.core.state();
+        let mut state = self.core.state();
+        state.sleeping = true;
         let waited = self.core.woken.wait_timeout_while(state, patience, |state| state.ready.is_empty());
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.sleeping = false;
         !state.ready.is_empty()
     }
 }
@@ -187,6 +189,18 @@ struct State {
     processes: Vec<ProcessState>,
     next_number: u64,
     changes: Changes,
+    /// Somebody waits for a foreign thread to make a task ready.
+    sleeping: bool,
+}
+
+impl State {
+    fn is_ready(&mut self, index: usize, number: u64, woken: &Condvar) {
+        self.ready.push_back((index, number));
+        // Telling nobody would cost a call of the kernel each time.
+        if self.sleeping {
+            woken.notify_one();
+        }
+    }
 }
 
 /// A task that was chosen.
@@ -224,8 +238,7 @@ impl Core {
         let handle = Arc::new(Handle { number, index, queued: AtomicBool::new(true), core });
         let waker = Waker::from(Arc::clone(&handle));
         entry.insert(Slot { number, process: process.0, priority, body: Some(body), handle, waker });
-        state.ready.push_back((index, number));
-        self.woken.notify_one();
+        state.is_ready(index, number, &self.woken);
     }
 }
 
@@ -238,8 +251,7 @@ impl Core {
     pub(crate) fn make_ready(&self, index: usize, number: u64) {
         let mut state = self.state();
         if state.tasks.get(index).is_some_and(|slot| slot.number == number) {
-            state.ready.push_back((index, number));
-            self.woken.notify_one();
+            state.is_ready(index, number, &self.woken);
         }
     }
 

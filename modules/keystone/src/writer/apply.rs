@@ -164,6 +164,10 @@ impl<'a, R: Runtime> Applying<'a, R> {
 
     fn included(&mut self, submission: Submission) {
         let (sender, nonce) = (submission.transaction.sender(), submission.transaction.nonce());
+        #[cfg(feature = "planted-faults")]
+        if shroud_planted::is_planted(shroud_planted::Fault::LeakMemory) {
+            std::mem::forget(vec![0_u8; 1024]);
+        }
         self.hashes.push(submission.transaction.hash());
         self.replies.push(submission.replies);
         // Whoever waited for this one is next.

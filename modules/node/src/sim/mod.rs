@@ -22,6 +22,7 @@ pub mod linear;
 pub mod model;
 pub mod oracle;
 pub mod plan;
+mod rot;
 pub mod run;
 pub mod scenario;
 pub mod serial;
