@@ -93,8 +93,6 @@ pub enum End {
         /// What the next record must say.
         link: Link,
     },
-    /// A crash left its header unwritten or half written: it holds nothing, write it anew.
-    Unbegun,
 }
 
 /// What was destroyed, and where.
@@ -209,15 +207,11 @@ impl SegmentReader {
         if self.available().len() < HEADER_BYTES && !self.ended {
             return None;
         }
-        let Expected { genesis, index, link, successor } = self.expected;
+        let Expected { genesis, index, link, .. } = self.expected;
+        // A file takes the name of a segment when its header is durable: one without has lost it.
         let header = match SegmentHeader::decode(self.available()) {
             Ok(header) => header,
-            Err(SegmentHeaderError::Version { version }) => {
-                return self.damaged(0, Reason::Header(SegmentHeaderError::Version { version }));
-            }
-            // The header is synced before the first record, so a torn one has no record behind it; without
-            // its salt, records cannot be told from chance, so any that has the right height and link counts.
-            Err(error) => return self.without_header(error, successor.is_none()),
+            Err(error) => return self.damaged(0, Reason::Header(error)),
         };
         let foreign = [
             ("genesis hash", header.genesis != genesis),
@@ -231,24 +225,6 @@ impl SegmentReader {
         self.skip(HEADER_BYTES);
         self.state = State::Records { header, link };
         Some(())
-    }
-
-    /// Looks at the first record's place: a record there that follows `link` shows that the header was once whole.
-    fn without_header(&mut self, error: SegmentHeaderError, last: bool) -> Option<()> {
-        let link = self.expected.link;
-        let rest = self.available().get(HEADER_BYTES..).unwrap_or_default();
-        let header = RecordHeader::decode(rest);
-        let whole = header.filter(|header| rest.len() >= header.total_bytes());
-        if !self.ended && (rest.len() < RECORD_HEADER_BYTES || (header.is_some() && whole.is_none())) {
-            return None;
-        }
-        let was_used = whole.is_some_and(|header| {
-            header.matches(rest) && header.height == link.next && header.previous == link.previous
-        });
-        if was_used || !last {
-            return self.damaged(0, Reason::Header(error));
-        }
-        self.over(Output::End(End::Unbegun))
     }
 
     /// The outer `None`: more bytes are needed. The inner one: the state has changed.
@@ -361,8 +337,9 @@ impl SegmentReader {
     }
 }
 
+/// Whether all is zero. A sector at a time without a branch: most of a segment is.
 fn is_blank(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0)
+    bytes.chunks(ALIGNMENT).all(|sector| sector.iter().fold(0, |all, byte| all | byte) == 0)
 }
 
 /// Whether a write that was cut off can have left these bytes where a fresh segment's next record belongs: each sector is

@@ -114,8 +114,6 @@ impl<R: Runtime> Scan<R> {
                     }
                     self.current += 1;
                 }
-                // Only the last segment can be. The roll-over puts a begun one in its place.
-                Output::End(End::Unbegun) => self.current += 1,
             }
         }
     }
@@ -125,7 +123,7 @@ impl<R: Runtime> Scan<R> {
         self.end.as_ref().map_or((0, 0), |(header, offset, _)| (header.index, *offset))
     }
 
-    /// Where the journal goes on, once [`Scan::next`] has said `None`. `None`: nowhere, its only segment was never begun.
+    /// Where the journal goes on, once [`Scan::next`] has said `None`. `None`: it was not read to its end.
     pub(crate) fn end(self) -> Option<ScanEnd> {
         let (header, offset, dirty) = self.end?;
         Some(ScanEnd { header, offset, dirty, link: self.link, last: self.last, closed: self.closed })

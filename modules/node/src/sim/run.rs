@@ -36,6 +36,8 @@ const LINGER: Duration = Duration::from_secs(180);
 const AFTERMATH: Duration = Duration::from_secs(20);
 /// How long a transaction may wait at the node whose client has gone, and some more.
 const QUIET: Duration = Duration::from_secs(40);
+/// How long an operator leaves a node alone that has refused, where that may be for good.
+const BACKOFF: Duration = Duration::from_secs(15);
 /// Who reads the chain in the end.
 const OBSERVER: &str = "the observer";
 /// A node that has run for so long has opened.
@@ -275,7 +277,7 @@ impl Play {
             _ => site::node(self.node_config(genesis.clone()), self.shards),
         };
         let site = Site::new(&self.simulation, self.node.clone(), &self.clients, main, self.link);
-        site.open();
+        site.open(if self.scenario.beyond { BACKOFF } else { Duration::ZERO });
         site.carry_out(plan);
         let highest = Highest::default();
         let idle = self.start_bystanders(&highest);

@@ -155,7 +155,7 @@ pub const SCENARIOS: [Scenario; 11] = [
         operations: 8,
         pause: Duration::from_millis(5),
         tight: true,
-        faults: &[Kind::SlowDisk, Kind::SlowDisk, Kind::Pause, Kind::Crash],
+        faults: &[Kind::SlowDisk, Kind::SyncStall, Kind::Pause, Kind::Crash],
         count: (0, 4),
         span: Duration::from_secs(2),
         ..TRANSFERS

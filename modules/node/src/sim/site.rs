@@ -36,6 +36,8 @@ struct State {
     program: Option<Program<Result<(), String>>>,
     /// Down on purpose until then.
     down_until: Duration,
+    /// How long a node stays down that ended with an error.
+    patience: Duration,
     /// Nothing is started any more.
     closed: bool,
     errors: Vec<(Duration, String)>,
@@ -78,6 +80,7 @@ impl Site {
         let state = State {
             program: None,
             down_until: Duration::ZERO,
+            patience: Duration::ZERO,
             closed: false,
             errors: Vec::new(),
             panics: Vec::new(),
@@ -97,8 +100,10 @@ impl Site {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts the node, and looks after it from now on.
-    pub fn open(&self) {
+    /// Starts the node, and looks after it from now on: one that ended with an error is started again, not more often than
+    /// `patience`.
+    pub fn open(&self, patience: Duration) {
+        self.state().patience = patience;
         self.start();
         self.watch();
     }
@@ -107,7 +112,15 @@ impl Site {
         if self.state().closed {
             return;
         }
-        self.start();
+        self.collect();
+        let now = self.universe.time();
+        let again = {
+            let state = self.state();
+            state.errors.last().is_none_or(|(at, _)| *at + state.patience <= now)
+        };
+        if again {
+            self.start();
+        }
         let site = self.clone();
         self.after(WATCH, move || site.watch());
     }
