@@ -16,6 +16,7 @@ mod date;
 mod framing;
 mod link;
 mod respond;
+mod taken;
 mod watch;
 
 pub(crate) use activity::Activity;
