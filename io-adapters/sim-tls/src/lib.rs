@@ -13,8 +13,11 @@
 )]
 #![forbid(unsafe_code)]
 
+mod certificate;
 mod exchange;
 mod source;
+
+pub use certificate::insecure_certificate;
 
 use rustls::crypto::{CryptoProvider, KeyProvider, aws_lc_rs};
 use rustls::pki_types::PrivateKeyDer;

@@ -7,9 +7,6 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 use shroud_io_sim::{HostConfig, Universe, UniverseConfig};
 use std::time::Duration;
 
-/// PKCS #8 (RFC 8410, 7) before an Ed25519 key's 32 bytes.
-const PREFIX: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
-
 #[derive(Debug)]
 struct Noon;
 
@@ -20,12 +17,7 @@ impl TimeProvider for Noon {
 }
 
 fn certificate() -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
-    let bytes = [&PREFIX[..], &[7; 32]].concat();
-    let key = rcgen::KeyPair::try_from(&PrivatePkcs8KeyDer::from(bytes.clone())).expect("a key");
-    let mut parameters = rcgen::CertificateParams::new(vec!["node".to_owned()]).expect("a name");
-    parameters.serial_number = Some(1u64.into());
-    let certificate = parameters.self_signed(&key).expect("a certificate");
-    (certificate.der().clone(), PrivatePkcs8KeyDer::from(bytes).into())
+    insecure_certificate("node").expect("a name")
 }
 
 fn host(universe: &Universe, name: &str) -> SimIo {
