@@ -85,7 +85,7 @@ pub(crate) struct Service<H> {
     pub(crate) handler: Arc<H>,
     pub(crate) limits: Arc<Limits>,
     /// Requests in work.
-    pub(crate) requests: AtomicUsize,
+    pub(crate) requests: Arc<AtomicUsize>,
     connections: AtomicUsize,
     refusals: AtomicUsize,
     /// A connection ended.
@@ -127,7 +127,7 @@ impl<H: Handler> Server<H> {
         let service = Arc::new(Service {
             handler: Arc::clone(&self.handler),
             limits: Arc::clone(&self.limits),
-            requests: AtomicUsize::new(0),
+            requests: self.metrics.in_work(),
             connections: AtomicUsize::new(0),
             refusals: AtomicUsize::new(0),
             ended: Event::new(),
