@@ -343,18 +343,25 @@ fn is_blank(bytes: &[u8]) -> bool {
 }
 
 /// Whether a write that was cut off can have left these bytes where a fresh segment's next record belongs: each sector is
-/// new, or zero as it was before. A record with a sector of zeros of its own is given the benefit of the doubt.
+/// new, or zero as it was before; or the bytes are new up to some point, and zero behind it. A record that has a sector of
+/// zeros or ends with one is given the benefit of the doubt.
 fn is_torn(bytes: &[u8], header: &SegmentHeader, link: &Link) -> bool {
     let mut sectors = bytes.chunks(ALIGNMENT);
-    if sectors.next().is_none_or(is_blank) {
+    let first = sectors.next().unwrap_or_default();
+    if is_blank(first) {
         return true;
     }
     let follows = |found: &RecordHeader| {
         found.salt == header.salt && found.height == link.next && found.previous == link.previous
     };
-    let Some(found) = RecordHeader::decode(bytes).filter(follows) else { return false };
+    let Some(found) = RecordHeader::decode(bytes).filter(follows) else {
+        return is_blank(first.get(RECORD_HEADER_BYTES..).unwrap_or_default());
+    };
+    let end = RECORD_HEADER_BYTES.saturating_add(found.length);
     // A file that ends within the record was cut, by whomever.
-    bytes.len() < found.total_bytes() || sectors.take(found.total_bytes() / ALIGNMENT - 1).any(is_blank)
+    bytes.len() < found.total_bytes()
+        || sectors.take(found.total_bytes() / ALIGNMENT - 1).any(is_blank)
+        || bytes.get(end.saturating_sub(1)) == Some(&0)
 }
 
 /// Whether a record of the file's former use stands here.

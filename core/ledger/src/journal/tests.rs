@@ -87,14 +87,17 @@ proptest! {
     ) {
         let mut file = vec![0; LENGTH as usize];
         let (offsets, link) = write(&mut file, &SegmentHeader { fresh, ..header(0, start()) }, &payloads);
-        let end_of_records = offsets.last().zip(payloads.last()).map_or(HEADER_BYTES, |(offset, payload)| {
-            *offset as usize + total_bytes(payload.len())
-        });
-        let last_at = offsets.last().map_or(HEADER_BYTES, |last| *last as usize);
-        let ambiguous = !fresh || file[last_at..end_of_records].chunks(ALIGNMENT).any(|sector| sector.iter().all(|byte| *byte == 0));
         let used = offsets.last().copied().unwrap_or(0) as usize + 2048;
         let at = if in_use { at % used } else { at };
         file[at] ^= 1 << bit;
+        // Where a write that was cut off could have left the last record so.
+        let last_at = offsets.last().map_or(HEADER_BYTES, |last| *last as usize);
+        let length = payloads.last().map_or(0, Vec::len);
+        let zeros = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+        let ambiguous = !fresh
+            || file[last_at..last_at + total_bytes(length)].chunks(ALIGNMENT).any(zeros)
+            || zeros(&file[last_at + RECORD_HEADER_BYTES..last_at + ALIGNMENT])
+            || file[last_at + RECORD_HEADER_BYTES + length - 1] == 0;
 
         let (records, end) = read(&file, 0, start(), None, 700);
         for (record, payload) in records.iter().zip(&payloads) {
