@@ -37,7 +37,7 @@ pub mod task;
 pub mod time;
 
 pub use backend::{Backend, Capabilities, Config, StartError, Unavailable};
-pub use compose::{Composed, Executor, Io, Job, Offload};
+pub use compose::{Composed, Executor, Io, Job, Offload, TimedJob};
 pub use file::{BlockFile, FileKind, FileStatus, OpenOptions};
 pub use flow::cancel::CancellationToken;
 pub use net::{

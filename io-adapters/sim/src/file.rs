@@ -178,6 +178,10 @@ fn perform(host: &mut Host, request: Request) -> (Stage, Duration, u64) {
             (Ok(ticket), latency) => return (Stage::Syncing(ticket), latency, detail),
             (Err(error), latency) => ((Err(error), latency), Vec::new()),
         },
+        Request::SyncDirectory(path) => match disk.begin_sync_dir(&path, chance) {
+            (Ok(ticket), latency) => return (Stage::Syncing(ticket), latency, detail),
+            (Err(error), latency) => ((Err(error), latency), Vec::new()),
+        },
         other => (other.perform(disk, chance), Vec::new()),
     };
     let detail = detail << 1 | u64::from(result.is_err());
@@ -210,8 +214,9 @@ impl Request {
             Self::CreateDirectories(path) => unit(disk.create_dir_all(&path, chance)),
             Self::Rename(from, to) => unit(disk.rename(&from, &to, chance)),
             Self::Remove(path) => unit(disk.remove_file(&path, chance)),
-            Self::SyncDirectory(path) => unit(disk.sync_dir(&path, chance)),
-            Self::Read { .. } | Self::Write { .. } | Self::Sync(_) => (Ok(Value::Nothing), Duration::ZERO),
+            Self::Read { .. } | Self::Write { .. } | Self::Sync(_) | Self::SyncDirectory(_) => {
+                (Ok(Value::Nothing), Duration::ZERO)
+            }
         }
     }
 }
