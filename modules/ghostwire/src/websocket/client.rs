@@ -5,6 +5,7 @@ use crate::http::upgrade::{Seam, Transport, Upgraded};
 use crate::http::{Body, HeaderMap, HeaderValue, Request, Uri, header};
 use hyper::client::conn::http1::Builder;
 use shroud_hyper::HyperIo;
+use shroud_runtime::net::ReadUninit;
 use shroud_runtime::{ConnectOptions, Runtime, RuntimeExt};
 use shroud_rustls::HandshakeError;
 use shroud_rustls::rustls::ClientConfig;
@@ -131,7 +132,7 @@ async fn open<R: Runtime>(
 }
 
 /// The opening handshake, over HTTP/1.1.
-async fn shake<R: Runtime, S: Transport + 'static>(
+async fn shake<R: Runtime, S: Transport + ReadUninit + 'static>(
     runtime: &R,
     stream: S,
     address: &Uri,

@@ -76,9 +76,8 @@ impl Ws {
         if self.insecure {
             return Ok(Trust::InsecureAnyone);
         }
-        let file = self.ca.display();
-        let text = std::fs::read(&self.ca).map_err(Failure::of(file))?;
-        Trust::from_bundle(&text).map_err(Failure::of(file))
+        let text = std::fs::read(&self.ca).map_err(Failure::of(self.ca.display()))?;
+        Trust::from_bundle(&text).map_err(Failure::of(self.ca.display()))
     }
 
     /// What is to be sent, as it comes; closed at its end.
