@@ -13,7 +13,7 @@ use std::sync::Arc;
 fn main() -> Result<(), Box<dyn Error>> {
     let executor = Arc::new(Executor::new());
     smol::block_on(executor.run(async {
-        let shroud = shroud::backends::smol::attach(Arc::clone(&executor))?;
+        let shroud = shroud::backends::smol::attach(Arc::clone(&executor));
         let (server_tls, client_tls) = certificates()?;
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
         let options = EndpointConfig::default();
