@@ -127,6 +127,7 @@ macro_rules! suite {
                     open_options_are_honoured,
                     directories_are_listed_renamed_and_removed,
                     missing_files_are_errors,
+                    status_tells_kind_length_and_change,
                     dropped_operations_harm_nothing,
                 }
                 offload {
