@@ -7,7 +7,7 @@ use super::faults::{Armed, DiskFaults, Fault, FaultKind};
 use super::latency::{Latencies, Verb};
 use super::namespace::{Found, Inode, Namespace};
 use crate::chance::Chance;
-use shroud_runtime::OpenOptions;
+use shroud_runtime::{FileKind, FileStatus, OpenOptions};
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
@@ -31,6 +31,8 @@ pub struct Disk {
     /// The next handle. Never used twice, so that one from before a crash opens nothing.
     next: u64,
     armed: Armed,
+    /// The time that changes are dated with, since the Unix epoch.
+    date: Duration,
 }
 
 /// A file that is open.
@@ -78,6 +80,11 @@ impl Disk {
     /// Removes the faults that `goes` says yes to.
     pub fn disarm(&mut self, goes: impl Fn(&Fault) -> bool) {
         self.armed.remove(goes);
+    }
+
+    /// Sets the time that changes are dated with.
+    pub const fn set_date(&mut self, since_epoch: Duration) {
+        self.date = since_epoch;
     }
 
     /// Sets how many bytes files may take; `None`: no limit.
@@ -132,12 +139,16 @@ impl Disk {
             (Some(inode), _) if write && self.names.is_directory(inode) => return Err(is_a_directory()),
             (Some(inode), _) => {
                 if truncate {
-                    self.names.file_mut(inode)?.set_length(0);
+                    let file = self.names.file_mut(inode)?;
+                    file.set_length(0);
+                    file.touch(self.date);
                 }
                 inode
             }
             (None, Some((directory, name))) if create || create_new => {
-                self.names.create_file(directory, &name)
+                let inode = self.names.create_file(directory, &name);
+                self.names.file_mut(inode)?.touch(self.date);
+                inode
             }
             (None, _) => return Err(missing()),
         };
@@ -237,7 +248,11 @@ impl Disk {
     ) -> io::Result<()> {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         match bytes.get(..count) {
-            Some(bytes) if !bytes.is_empty() => self.names.file_mut(inode)?.write(offset, bytes, lands),
+            Some(bytes) if !bytes.is_empty() => {
+                let file = self.names.file_mut(inode)?;
+                file.write(offset, bytes, lands);
+                file.touch(self.date);
+            }
             _ => {}
         }
         Ok(())
@@ -421,7 +436,9 @@ impl Disk {
             if length > MAX_FILE_BYTES {
                 return Err(errno(libc::EFBIG));
             }
-            self.names.file_mut(inode)?.set_length(length);
+            let file = self.names.file_mut(inode)?;
+            file.set_length(length);
+            file.touch(self.date);
             Ok(())
         };
         (set(), latency)
@@ -435,6 +452,21 @@ impl Disk {
         let length =
             open.map(|open| self.names.file(open.inode).map_or(PAGE_BYTES, |file| file.live().length()));
         (length, latency)
+    }
+
+    /// What kind of file it is, how long, and when it was last changed.
+    pub fn status(&mut self, handle: FileHandle, chance: &mut Chance) -> Timed<FileStatus> {
+        let (_, latency) = self.begin(Verb::Read, Target::Handle(handle), 0..0, chance);
+        let open = self.handles.get(&handle).ok_or_else(bad_handle);
+        let status = open.map(|open| match self.names.file(open.inode) {
+            Ok(file) => FileStatus {
+                kind: FileKind::Regular,
+                length: file.live().length(),
+                modified: file.modified(),
+            },
+            Err(_) => FileStatus { kind: FileKind::Directory, length: PAGE_BYTES, modified: Duration::ZERO },
+        });
+        (status, latency)
     }
 
     /// The entries of a directory, sorted by name.

@@ -1,4 +1,4 @@
-//! HTTP: server, router, handlers, bodies, client.
+//! HTTP: server, router, handlers, bodies, client, middleware, static files.
 //!
 //! HTTP/1.1 is spoken by hyper over the seam. What hyper leaves to its user is here: connection and request limits,
 //! time limits for header, body, writing and idling, one write per batch of pipelined responses, refusal of
@@ -7,9 +7,11 @@
 mod body;
 mod client;
 mod cors;
+mod files;
 mod handler;
 mod limits;
 mod metrics;
+mod middleware;
 mod response;
 mod router;
 mod server;
@@ -18,10 +20,14 @@ pub(crate) mod upgrade;
 pub use body::{Body, BodyError};
 pub use client::{Client, ClientError, ClientLimits};
 pub use cors::Cors;
+pub use files::{FileOptions, Files};
 pub use handler::{Handler, HandlerFn, handler_fn};
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 pub use limits::{InvalidLimits, Limits};
 pub use metrics::{LATENCY_BUCKETS, Metrics};
+pub use middleware::{
+    Bearer, Compressed, Logged, RateLimited, RateLimitedBy, SecurityHeaders, SecurityOptions, TimeLimited,
+};
 pub use response::{json, refusal, status, text};
 pub use router::Router;
 pub use server::{ServeError, Server};

@@ -8,6 +8,7 @@ mod inspect;
 mod keep_segments;
 mod node;
 mod output;
+mod serve;
 #[cfg(feature = "sim")]
 mod sim;
 mod wallet;
@@ -39,6 +40,8 @@ enum Command {
     Genesis(genesis::Genesis),
     /// Keys in encrypted keystores: make, import, list, send, balance
     Wallet(wallet::Wallet),
+    /// Serve the files of a directory over HTTP
+    Serve(serve::Serve),
     /// Connect to a WebSocket server: send lines of standard input, print what arrives
     Ws(ws::Ws),
     /// Print the node's configuration after flags, environment, file and defaults are merged
@@ -112,6 +115,7 @@ pub fn main() -> ExitCode {
         Command::Backends(command) => command.run(),
         Command::Genesis(command) => command.run(),
         Command::Wallet(command) => command.run(),
+        Command::Serve(command) => command.run(),
         Command::Ws(command) => command.run(),
         Command::Config(flags) => config::print(*flags),
         Command::Tasks(command) => command.run(),
