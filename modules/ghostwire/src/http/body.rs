@@ -23,6 +23,8 @@ enum Kind {
     #[default]
     Empty,
     Full(Bytes),
+    /// A request that has none, from this peer.
+    Absent(SocketAddr),
     Received(Received),
     Stream(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError> + Send>>),
 }
@@ -76,14 +78,20 @@ impl Body {
         Self { kind: Kind::Stream(Box::pin(stream)) }
     }
 
-    pub(crate) fn received(incoming: Incoming, activity: Arc<Activity>, limit: u64) -> Self {
-        Self { kind: Kind::Received(Received { incoming, activity, limit, taken: 0 }) }
+    pub(crate) fn received(incoming: Incoming, activity: &Arc<Activity>, limit: u64) -> Self {
+        let kind = if http_body::Body::is_end_stream(&incoming) {
+            Kind::Absent(activity.peer())
+        } else {
+            Kind::Received(Received { incoming, activity: Arc::clone(activity), limit, taken: 0 })
+        };
+        Self { kind }
     }
 
     /// Who sent it, for a request that a server received.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
         match &self.kind {
+            Kind::Absent(peer) => Some(*peer),
             Kind::Received(received) => Some(received.activity.peer()),
             _ => None,
         }
@@ -150,7 +158,7 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.kind {
-            Kind::Empty => Poll::Ready(None),
+            Kind::Empty | Kind::Absent(_) => Poll::Ready(None),
             Kind::Full(bytes) => {
                 let bytes = std::mem::take(bytes);
                 self.kind = Kind::Empty;
@@ -163,7 +171,7 @@ impl http_body::Body for Body {
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Empty => true,
+            Kind::Empty | Kind::Absent(_) => true,
             Kind::Full(bytes) => bytes.is_empty(),
             Kind::Received(received) => received.incoming.is_end_stream(),
             Kind::Stream(stream) => stream.is_end_stream(),
@@ -172,7 +180,7 @@ impl http_body::Body for Body {
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Empty | Kind::Absent(_) => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
             Kind::Received(received) => received.incoming.size_hint(),
             Kind::Stream(stream) => stream.size_hint(),
@@ -222,7 +230,7 @@ impl Drop for Received {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.kind {
-            Kind::Empty => "empty",
+            Kind::Empty | Kind::Absent(_) => "empty",
             Kind::Full(_) => "full",
             Kind::Received(_) => "received",
             Kind::Stream(_) => "stream",

@@ -253,8 +253,8 @@ impl Core {
     }
 
     /// When the present poll began: near enough where nothing is timed by it.
-    fn poll_time(&self) -> Instant {
-        polled_at().unwrap_or_else(|| self.now())
+    fn poll_time(&self, cx: &Context<'_>) -> Instant {
+        polled_at(cx.waker()).unwrap_or_else(|| self.now())
     }
 
     pub(super) fn close(&mut self, code: CloseCode, reason: &str) {
@@ -285,7 +285,7 @@ impl Core {
                     _ => Err(self.closed()),
                 });
             }
-            let now = self.poll_time();
+            let now = self.poll_time(cx);
             match self.machine.poll_event(now, &mut self.input) {
                 Some(Event::Message(message)) => return Poll::Ready(Ok(Some(message))),
                 Some(Event::Closed(end)) => self.ended(now, end),
@@ -440,7 +440,7 @@ impl Core {
         message: &mut Option<Message>,
         write: bool,
     ) -> Poll<Result<(), Closed>> {
-        let now = self.poll_time();
+        let now = self.poll_time(cx);
         if !self.machine.has_room() {
             ready!(self.poll_room(cx, now));
         }
