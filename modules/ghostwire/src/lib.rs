@@ -17,3 +17,5 @@
 pub mod http;
 pub mod pages;
 pub mod rpc;
+
+pub use shroud_rustls as tls;

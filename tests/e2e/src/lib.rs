@@ -7,6 +7,8 @@
 #[cfg(test)]
 pub mod http;
 #[cfg(test)]
+pub mod http2_hostile;
+#[cfg(test)]
 pub mod http_hostile;
 #[cfg(test)]
 pub mod ledger;
@@ -81,6 +83,20 @@ macro_rules! tests_of {
                     request_limit,
                     slow_readers_get_it_all,
                     drain_deadline,
+                }
+                http2_hostile {
+                    violations,
+                    rapid_reset,
+                    slow_resets,
+                    stream_limit,
+                    header_floods,
+                    floods_that_are_not_read,
+                    floods_that_are_read,
+                    windows_that_stay_shut,
+                    small_windows,
+                    bodies,
+                    idle_connections,
+                    draining,
                 }
                 ledger {
                     acknowledged_transfers_survive,

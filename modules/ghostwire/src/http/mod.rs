@@ -1,13 +1,14 @@
 //! HTTP: server, router, handlers, bodies, client.
 //!
-//! HTTP/1.1 is spoken by hyper over the seam. What hyper leaves to its user is here: connection and request limits,
-//! time limits for header, body, writing and idling, one write per batch of pipelined responses, refusal of
-//! ambiguous framing, lingering close, and a graceful drain.
+//! HTTP/1.1 and HTTP/2 are spoken by hyper over the seam, on one port, with TLS or without. What hyper leaves to its
+//! user is here: connection and request limits, time limits for header, body, writing and idling, one write per batch of
+//! pipelined responses, refusal of ambiguous framing, lingering close, and a graceful drain.
 
 mod body;
 mod client;
 mod cors;
 mod handler;
+mod info;
 mod limits;
 mod metrics;
 mod response;
@@ -19,7 +20,8 @@ pub use client::{Client, ClientError, ClientLimits};
 pub use cors::Cors;
 pub use handler::{Handler, HandlerFn, handler_fn};
 pub use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-pub use limits::{InvalidLimits, Limits};
+pub use info::ConnectionInfo;
+pub use limits::{Http2Limits, InvalidLimits, Limits};
 pub use metrics::{LATENCY_BUCKETS, Metrics};
 pub use response::{json, refusal, status, text};
 pub use router::Router;

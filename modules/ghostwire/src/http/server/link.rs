@@ -32,6 +32,8 @@ struct Inner<S> {
     scanned: u64,
     sent: u64,
     blocked: bool,
+    /// By what was written before, and not yet flushed.
+    unflushed: bool,
 }
 
 /// The link as hyper's stream.
@@ -47,6 +49,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             scanned: 0,
             sent: 0,
             blocked: false,
+            unflushed: false,
         };
         Arc::new(Self { inner: Mutex::new(inner), activity })
     }
@@ -114,6 +117,13 @@ impl<S: AsyncWrite + Unpin> Inner<S> {
             }
             self.written = self.written.saturating_add(written);
         }
+        // Nothing for a socket; TLS may hold records back.
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        if flushed.is_pending() || self.unflushed {
+            self.unflushed = flushed.is_pending();
+            self.blocked = self.unflushed;
+        }
+        ready!(flushed)?;
         self.written = 0;
         if self.kept.capacity() > KEEP_ALLOCATED {
             self.kept = Vec::new();

@@ -6,7 +6,7 @@ use super::super::response::{refusal, status};
 use super::Service;
 use super::activity::Activity;
 use bytes::Bytes;
-use http::header::{CONNECTION, DATE, HOST, HeaderValue, RETRY_AFTER};
+use http::header::{ALT_SVC, CONNECTION, DATE, HOST, HeaderValue, RETRY_AFTER};
 use http::{Request, Response, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
@@ -44,6 +44,9 @@ pub(crate) async fn respond<R: Runtime, H: Handler>(
     }
     if let Some(date) = activity.date(|| runtime.unix_time()) {
         response.headers_mut().entry(DATE).or_insert(date);
+    }
+    if let Some(elsewhere) = &service.alt_svc {
+        response.headers_mut().entry(ALT_SVC).or_insert_with(|| elsewhere.clone());
     }
     activity.stripe().request_answered(response.status(), runtime.now().saturating_duration_since(begun));
     Ok(response.map(|body| Answered { body, _in_work: in_work }))
