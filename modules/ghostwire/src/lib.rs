@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`http`] | [`http::Server`], [`http::Router`], [`http::Cors`], [`http::Client`], limits and metrics |
 //! | [`rpc`] | JSON-RPC 2.0 over HTTP: the [`rpc::Methods`] of a server, and [`rpc::Client`] |
+//! | [`websocket`] | WebSocket servers and clients over the HTTP server's connections |
 //! | [`pages`] | `/health`, `/ready`, `/metrics`, `/debug/tasks` |
 #![cfg_attr(
     not(test),
@@ -17,5 +18,6 @@
 pub mod http;
 pub mod pages;
 pub mod rpc;
+pub mod websocket;
 
 pub use shroud_rustls as tls;

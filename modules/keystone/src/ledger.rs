@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use shroud_ledger::store::Store;
 use shroud_ledger::transaction::VerifiedTransaction;
-use shroud_ledger::{Genesis, apply::Rejection};
+use shroud_ledger::{Genesis, Height, apply::Rejection};
 use shroud_runtime::task::Class;
 use shroud_runtime::{Runtime, Task};
 use shroud_vm::{CodeCache, Engine};
@@ -134,6 +134,11 @@ impl<R: Runtime> Ledger<R> {
             });
         }
         self.shared.snapshot()
+    }
+
+    /// Waits until a block above `height` is durable. Cancel safe.
+    pub fn block_after(&self, height: Height) -> impl Future<Output = ()> + Send {
+        self.shared.published_after(height)
     }
 
     /// What the chain started with.

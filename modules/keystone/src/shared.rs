@@ -7,6 +7,7 @@ use shroud_ledger::apply::AppliedBlock;
 use shroud_ledger::block::BlockHeader;
 use shroud_ledger::store::Store;
 use shroud_ledger::{BlockHash, Genesis, Height, StateTree};
+use shroud_runtime::sync::Event;
 use shroud_vm::{CodeCache, Engine};
 
 use crate::Config;
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     /// The height up to which the store has made everything durable.
     synced: AtomicU64,
     failure: Mutex<Option<Arc<str>>>,
+    /// A block became durable.
+    published: Event,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -76,6 +79,7 @@ impl Shared {
             stored: AtomicU64::new(stored.0),
             synced: AtomicU64::new(stored.0),
             failure: Mutex::new(None),
+            published: Event::new(),
         }
     }
 
@@ -102,7 +106,18 @@ impl Shared {
         self.metrics.blocks.add(1);
         self.metrics.transactions.add(header.count.into());
         self.metrics.height.set(header.height.0);
+        self.published.notify(usize::MAX);
         before
+    }
+
+    /// Waits until a block above `height` is durable. Cancel safe.
+    pub(crate) async fn published_after(&self, height: Height) {
+        while self.snapshot().header.height <= height {
+            let published = self.published.listen();
+            if self.snapshot().header.height <= height {
+                published.await;
+            }
+        }
     }
 
     pub(crate) fn change_recent<T>(&self, change: impl FnOnce(&mut Recent) -> T) -> T {

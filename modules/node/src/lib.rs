@@ -24,4 +24,5 @@ pub use shroud_keystone as keystone;
 pub use shroud_ledger as ledger;
 pub use shroud_runtime as runtime;
 pub use shroud_vm as vm;
+pub use shroud_websocket as websocket;
 pub use shroud_wire as wire;

@@ -4,8 +4,8 @@ use crate::probe::{Probe, ProbeSummary};
 use crate::rpc::Rpc;
 use shroud_covenant::Covenant;
 use shroud_ghostwire::http::{Cors, Limits, Metrics, Router, Server, handler_fn, json, text};
-use shroud_ghostwire::pages;
-use shroud_ghostwire::rpc::{RpcHandler, RpcLimits};
+use shroud_ghostwire::rpc::{RpcHandler, RpcLimits, over_websocket};
+use shroud_ghostwire::{pages, websocket};
 use shroud_ledger::genesis::Genesis;
 use shroud_ledger::store::{Store, StoreError};
 use shroud_runtime::net::Listener as _;
@@ -117,6 +117,7 @@ struct Shared<R: Runtime> {
     serving: shroud_runtime::sync::channel::Sender<()>,
     served: shroud_runtime::sync::channel::Receiver<()>,
     metrics: Metrics,
+    sockets: websocket::Metrics,
     probe: Probe,
 }
 
@@ -165,6 +166,7 @@ impl<R: Runtime> Node<R> {
             serving,
             served,
             metrics: Metrics::new(),
+            sockets: websocket::Metrics::new(),
             probe: Probe::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -271,7 +273,19 @@ impl<R: Runtime> Node<R> {
         let (ready, counters) = (ledger.clone(), ledger.clone());
         let (probed, reset) = ((self.clone(), runtime.clone()), (self.clone(), runtime.clone()));
         let rpc = RpcHandler::new(Rpc::new(runtime.clone(), ledger, covenant), self.shared.config.rpc);
+        let sockets = websocket::Options {
+            policy: websocket::Policy {
+                // As for HTTP: nothing here depends on who asks.
+                origins: websocket::Origins::Any,
+                compression: Some(websocket::Compression::default()),
+                ..websocket::Policy::default()
+            },
+            metrics: self.shared.sockets.clone(),
+            ..websocket::Options::default()
+        };
+        let socket_counters = self.shared.sockets.clone();
         Router::new()
+            .get("/", over_websocket(rpc.clone(), sockets))
             .any("/", Cors::any(rpc))
             .get("/health", pages::health())
             .get(
@@ -281,7 +295,8 @@ impl<R: Runtime> Node<R> {
             .get(
                 "/metrics",
                 pages::metrics(runtime.clone(), self.shared.metrics.clone(), move |out| {
-                    counters.render_metrics(out)
+                    socket_counters.render(out);
+                    counters.render_metrics(out);
                 }),
             )
             .get("/debug/tasks", pages::tasks(runtime.clone()))

@@ -13,7 +13,19 @@ pub mod http_hostile;
 #[cfg(test)]
 pub mod ledger;
 #[cfg(test)]
+pub mod quic;
+#[cfg(test)]
+pub mod quic_hostile;
+#[cfg(test)]
+pub mod quic_paths;
+#[cfg(test)]
+mod quic_sim;
+#[cfg(test)]
+pub mod tls;
+#[cfg(test)]
 pub mod wallet;
+#[cfg(test)]
+pub mod websocket;
 
 use shroud::runtime::{Backend, Config};
 use std::future::Future;
@@ -53,6 +65,8 @@ macro_rules! tests_of {
             fn every_shard_submits() {
                 crate::ledger::every_shard_submits(&$backend);
             }
+
+            crate::quic_tests!($backend);
 
             crate::tests! { $backend;
                 http {
@@ -98,6 +112,24 @@ macro_rules! tests_of {
                     idle_connections,
                     draining,
                 }
+                websocket {
+                    echoes,
+                    many_at_once,
+                    fragments,
+                    frames_behind_the_handshake,
+                    handshakes,
+                    hostile_frames,
+                    compression_bombs,
+                    clients_that_do_not_read,
+                    ping_floods,
+                    keep_alive,
+                    slow_messages,
+                    peers_that_vanish,
+                    receiving_is_cancel_safe,
+                    stopping_says_goodbye,
+                    json_rpc,
+                    hostile_servers,
+                }
                 ledger {
                     acknowledged_transfers_survive,
                     a_torn_tail_is_cut,
@@ -122,6 +154,58 @@ macro_rules! tests_of {
         }
     };
 }
+
+/// The tests of QUIC, which the simulator runs too.
+#[cfg(test)]
+macro_rules! quic_tests {
+    ($backend:expr) => {
+        #[test]
+        fn migrated_clients_find_their_shard() {
+            crate::quic_paths::migrated_clients_find_their_shard(&$backend);
+        }
+
+        crate::tests! { $backend;
+            quic {
+                handshake_and_what_it_says,
+                a_megabyte_both_ways,
+                a_hundred_streams,
+                datagrams_arrive_and_have_a_size,
+                half_close,
+                reset_and_stop,
+                an_unfinished_stream_is_never_taken_for_a_whole_one,
+                not_reading_is_back_pressure,
+                opening_waits_for_the_peers_limit,
+                idle_connections_time_out,
+                keep_alive_keeps,
+                close_codes,
+                early_data_is_accepted,
+                early_data_is_rejected,
+                keys_change,
+                a_pool_uses_connections_again,
+                endpoints_go_when_nobody_needs_them,
+                closing_waits_until_peers_heard,
+                wrong_certificates_are_refused,
+            }
+            quic_paths {
+                a_client_moves_to_another_port,
+                a_restarted_server_resets,
+                retry_proves_the_address_and_a_token_does_next_time,
+                unknown_versions_are_negotiated,
+                version_negotiation_ends_a_client,
+            }
+            quic_hostile {
+                garbage_is_ignored,
+                truncated_packets_are_ignored,
+                connection_limit,
+                a_flood_of_first_packets,
+                no_amplification,
+                silence_times_the_handshake_out,
+            }
+        }
+    };
+}
+#[cfg(test)]
+use quic_tests;
 
 #[cfg(test)]
 macro_rules! tests {
@@ -153,3 +237,9 @@ tests_of!(smol_per_core, shroud::backends::smol::SmolPerCore);
 tests_of!(tokio_async_io, shroud::backends::matched::TokioAsyncIo);
 #[cfg(test)]
 tests_of!(glommio, shroud::backends::glommio::Glommio);
+
+/// The simulator runs what has no other process and no real file in it.
+#[cfg(test)]
+mod sim {
+    crate::quic_tests!(shroud_sim::Sim { seed: 1 });
+}

@@ -28,7 +28,7 @@ mod tests {
         "polling",
     ];
     /// Bindings of I/O libraries that name no runtime: modules may use them.
-    const NEUTRAL_BINDINGS: [&str; 3] = ["shroud-hyper", "shroud-fjall", "shroud-rustls"];
+    const NEUTRAL_BINDINGS: [&str; 4] = ["shroud-hyper", "shroud-fjall", "shroud-rustls", "shroud-h3"];
     /// What libraries may use of tokio where no runtime is allowed.
     const TOKIO_FEATURES: [&str; 4] = ["sync", "io-util", "bytes", "default"];
 

@@ -40,6 +40,22 @@ impl Json {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The text's bytes.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0.into_owned().into_bytes()
+    }
+
+    /// Several pieces of text that are valid JSON together, such as an object around another value.
+    ///
+    /// # Errors
+    /// When they are not.
+    pub fn joined(pieces: &[&str]) -> Result<Self, serde_json::Error> {
+        let text = pieces.concat();
+        serde_json::from_str::<&RawValue>(&text)?;
+        Ok(Self(Cow::Owned(text)))
+    }
 }
 
 impl From<Box<RawValue>> for Json {

@@ -3,6 +3,7 @@
 use super::link::Passage;
 use super::ports::Protocol;
 use crate::arena::Key;
+use crate::chance::Chance;
 use crate::errors::{dead, too_large, unreachable};
 use crate::event::Event;
 use crate::host::Owner;
@@ -252,7 +253,10 @@ impl World {
 
     pub(crate) fn datagram_arrives(&mut self, packet: Packet) {
         let candidates = self.ports.find(Protocol::Datagram, packet.to, packet.destination);
-        let place = if candidates.len() > 1 { self.links.chance().index(candidates.len()) } else { 0 };
+        // As Linux does among sockets that share an address: by the addresses, so that a flow stays with one of them.
+        let flow = || format!("{} {}", packet.source, packet.destination);
+        let place =
+            if candidates.len() > 1 { Chance::new(0).split(&flow()).index(candidates.len()) } else { 0 };
         let Some(key) = candidates.get(place).copied() else {
             return self.note(Kind::DatagramLost, u64::MAX, packet.bytes.len() as u64);
         };

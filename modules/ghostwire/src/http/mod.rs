@@ -14,12 +14,13 @@ mod metrics;
 mod response;
 mod router;
 mod server;
+pub(crate) mod upgrade;
 
 pub use body::{Body, BodyError};
 pub use client::{Client, ClientError, ClientLimits};
 pub use cors::Cors;
 pub use handler::{Handler, HandlerFn, handler_fn};
-pub use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+pub use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 pub use info::ConnectionInfo;
 pub use limits::{Http2Limits, InvalidLimits, Limits};
 pub use metrics::{LATENCY_BUCKETS, Metrics};

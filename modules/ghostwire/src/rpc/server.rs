@@ -54,6 +54,14 @@ impl<M: Methods> RpcHandler<M> {
         Self { methods, limits }
     }
 
+    pub(super) const fn methods(&self) -> &M {
+        &self.methods
+    }
+
+    pub(super) const fn limits(&self) -> &RpcLimits {
+        &self.limits
+    }
+
     /// Answers one message; `None` when it holds notifications only.
     pub async fn answer(&self, message: &[u8]) -> Option<Vec<u8>> {
         match jsonrpc::parse(message, &self.limits.message) {

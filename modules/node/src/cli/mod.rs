@@ -11,6 +11,7 @@ mod output;
 #[cfg(feature = "sim")]
 mod sim;
 mod wallet;
+mod ws;
 
 pub use config::merged_configuration;
 
@@ -38,6 +39,8 @@ enum Command {
     Genesis(genesis::Genesis),
     /// Keys in encrypted keystores: make, import, list, send, balance
     Wallet(wallet::Wallet),
+    /// Connect to a WebSocket server: send lines of standard input, print what arrives
+    Ws(ws::Ws),
     /// Print the node's configuration after flags, environment, file and defaults are merged
     Config(Box<config::NodeFlags>),
     /// Print a running node's live task tree
@@ -109,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Backends(command) => command.run(),
         Command::Genesis(command) => command.run(),
         Command::Wallet(command) => command.run(),
+        Command::Ws(command) => command.run(),
         Command::Config(flags) => config::print(*flags),
         Command::Tasks(command) => command.run(),
         #[cfg(feature = "sim")]

@@ -183,8 +183,7 @@ impl<R: Runtime> Rpc<R> {
         } else {
             Transactions::Hashes(&hashes)
         };
-        let size =
-            block.header.encode().len() + block.transactions.iter().map(|bytes| bytes.len()).sum::<usize>();
+        let size = format::size(&block);
         let bloom = format::bloom(receipts.iter().flat_map(|receipt| &receipt.events));
         json(&format::block(&block.header, hash, size, &self.parameters, transactions, &bloom))
     }

@@ -5,7 +5,8 @@
 use alloy_primitives::{Address as BloomAddress, B256, Bloom};
 use serde_json::{Map, Value, json};
 use shroud_crypto::{Address, Hash};
-use shroud_ledger::block::BlockHeader;
+use shroud_keystone::BlockInfo;
+use shroud_ledger::block::{Block, BlockHeader};
 use shroud_ledger::receipt::{Receipt, Status};
 use shroud_ledger::state::ChainParameters;
 use shroud_ledger::transaction::ethereum::EthereumKind;
@@ -145,19 +146,7 @@ pub(crate) fn receipt(receipt: &Receipt, kind: u8, block: Hash, first_log: usize
         .events
         .iter()
         .enumerate()
-        .map(|(offset, event)| {
-            json!({
-                "address": event.contract,
-                "topics": event.topics,
-                "data": data(&event.data),
-                "blockHash": block,
-                "blockNumber": quantity(receipt.height.0),
-                "transactionHash": receipt.transaction,
-                "transactionIndex": quantity(receipt.index),
-                "logIndex": quantity((first_log + offset) as u64),
-                "removed": false,
-            })
-        })
+        .map(|(offset, event)| log(receipt, event, block, first_log + offset))
         .collect();
     let mut fields = object(json!({
         "transactionHash": receipt.transaction,
@@ -179,6 +168,39 @@ pub(crate) fn receipt(receipt: &Receipt, kind: u8, block: Hash, first_log: usize
         fields.insert("revertReason".into(), receipt.status.to_string().into());
     }
     Value::Object(fields)
+}
+
+/// An event as receipts and subscriptions show it. `place` is its place among the block's events.
+pub(crate) fn log(receipt: &Receipt, event: &Event, block: Hash, place: usize) -> Value {
+    json!({
+        "address": event.contract,
+        "topics": event.topics,
+        "data": data(&event.data),
+        "blockHash": block,
+        "blockNumber": quantity(receipt.height.0),
+        "transactionHash": receipt.transaction,
+        "transactionIndex": quantity(receipt.index),
+        "logIndex": quantity(place as u64),
+        "removed": false,
+    })
+}
+
+/// A block as `newHeads` shows it: without its transactions.
+pub(crate) fn head(info: &BlockInfo, receipts: &[Receipt], parameters: &ChainParameters) -> Value {
+    let bloom = bloom(receipts.iter().flat_map(|receipt| &receipt.events));
+    let size = size(&info.block);
+    let mut head = block(&info.block.header, info.hash, size, parameters, Transactions::Hashes(&[]), &bloom);
+    if let Some(fields) = head.as_object_mut() {
+        for whole in ["transactions", "uncles", "size", "totalDifficulty"] {
+            fields.remove(whole);
+        }
+    }
+    head
+}
+
+/// Bytes of a block's encoding.
+pub(crate) fn size(block: &Block) -> usize {
+    block.header.encode().len() + block.transactions.iter().map(|bytes| bytes.len()).sum::<usize>()
 }
 
 /// The answer of `shroud_sendTransaction`: what a sender wants to know, and no more.

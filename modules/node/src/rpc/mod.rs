@@ -6,43 +6,51 @@
 mod call;
 mod error;
 mod eth;
+mod feed;
 mod format;
 mod native;
 mod params;
+mod subscribe;
 mod verify;
 
 use crate::node::Ledger;
 use error::{decode_error, query_error, submit_error, verify_error};
+use feed::Feed;
 use params::{BlockTag, Params};
 use serde_json::value::RawValue;
 use shroud_covenant::{BlockView, Covenant};
-use shroud_ghostwire::rpc::{Json, Methods, RpcError};
+use shroud_ghostwire::rpc::{Code, Json, Methods, RpcError, Subscriptions};
 use shroud_keystone::{BlockInfo, Inclusion};
 use shroud_ledger::receipt::Receipt;
 use shroud_ledger::state::ChainParameters;
 use shroud_ledger::transaction::Transaction;
 use shroud_ledger::{Height, StateTree};
 use shroud_runtime::Runtime;
+use subscribe::Subscribed;
 use verify::Verifier;
 
 /// What `web3_clientVersion` answers, with the backend behind it.
 const VERSION: &str = concat!("shroud/", env!("CARGO_PKG_VERSION"));
 
-/// The methods of one shard.
+/// The methods of one shard. Clones share.
+#[derive(Clone)]
 pub struct Rpc<R: Runtime> {
     runtime: R,
     ledger: Ledger<R>,
     covenant: Covenant<R>,
     parameters: ChainParameters,
     verifier: Verifier,
+    feed: Feed<R>,
 }
 
 impl<R: Runtime> Rpc<R> {
-    /// The methods of a shard over the node's ledger. Starts the shard's verifying tasks as children of this task.
+    /// The methods of a shard over the node's ledger. Starts the shard's verifying tasks and its
+    /// feed as children of this task.
     pub(crate) fn new(runtime: R, ledger: Ledger<R>, covenant: Covenant<R>) -> Self {
         let parameters = *ledger.genesis().parameters();
         let verifier = Verifier::start(&runtime, parameters.chain_id);
-        Self { runtime, ledger, covenant, parameters, verifier }
+        let feed = Feed::start(&runtime, ledger.clone(), parameters);
+        Self { runtime, ledger, covenant, parameters, verifier, feed }
     }
 
     /// Decodes, verifies and submits a transaction; ready once it is durable.
@@ -121,8 +129,22 @@ impl<R: Runtime> Methods for Rpc<R> {
             "shroud_getTransaction" => self.native_transaction(&read(1, 1)?).await,
             "shroud_viewCall" => self.view_call(&read(1, 2)?).await,
             "shroud_stateCommitment" => self.state_commitment(&read(0, 0)?).await,
+            "eth_subscribe" | "eth_unsubscribe" => Err(RpcError::new(
+                Code::INVALID_REQUEST,
+                format!(
+                    "{method} needs a WebSocket connection, and a request of its own rather than a batch"
+                ),
+            )),
             _ => Err(RpcError::method_not_found(method)),
         }
+    }
+}
+
+impl<R: Runtime> Subscriptions for Rpc<R> {
+    type Subscriber = Subscribed<R>;
+
+    fn subscriber(&self) -> Subscribed<R> {
+        Subscribed::new(self.runtime.clone(), self.feed.clone())
     }
 }
 

@@ -4,10 +4,12 @@ use super::super::handler::Handler;
 use super::super::info::ConnectionInfo;
 use super::super::limits::{DEFAULT_HEADERS, Limits, MIN_BUFFER};
 use super::super::metrics::Stripe;
+use super::super::upgrade::{Seam, Upgraded};
 use super::Counted;
 use super::activity::Activity;
 use super::link::{Link, LinkIo};
 use super::respond::{Context, respond};
+use super::taken::Taken;
 use super::watch::{Due, Watch};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -16,7 +18,7 @@ use shroud_runtime::{ByteStream, Runtime, RuntimeExt};
 use std::future::{Future as _, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -58,8 +60,10 @@ pub(crate) async fn run<R: Runtime, H: Handler, S: ByteStream>(
         runtime: runtime.clone(),
         service: Arc::clone(&counted.service),
         activity: Arc::clone(&activity),
+        takeover: Mutex::new(None),
     });
-    let service = service_fn(move |request| respond(Arc::clone(&context), request));
+    let answering = Arc::clone(&context);
+    let service = service_fn(move |request| respond(Arc::clone(&answering), request));
     let io = HyperIo::new(LinkIo(Arc::clone(&link)));
     let mut connection = builder(&limits).serve_connection(io, service);
     let mut watch = Watch::new(runtime.alarm(), started);
@@ -96,6 +100,14 @@ pub(crate) async fn run<R: Runtime, H: Handler, S: ByteStream>(
     })
     .await;
 
+    if let (End::Finished(Ok(())), Some(takeover)) = (&end, context.takeover()) {
+        let read = connection.into_parts().read_buf;
+        let upgraded = Upgraded { io: Box::new(Taken(link)), read, seam: Seam::of(&runtime) };
+        drop((watch, stopped, stopping, context, activity));
+        takeover(upgraded).await;
+        drop((closed, counted));
+        return;
+    }
     drop(connection);
     drop(watch);
     finish(&runtime, &link, &activity, end, &limits).await;

@@ -81,6 +81,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         std::future::poll_fn(|cx| self.poll_send(cx)).await
     }
 
+    /// Reads without a look at what it is, after HTTP.
+    pub(crate) fn poll_read_raw(&self, cx: &mut Context<'_>, target: &mut [u8]) -> Poll<io::Result<usize>> {
+        let read = ready!(Pin::new(&mut self.lock().stream).poll_read(cx, target))?;
+        self.activity.stripe().received(read);
+        Poll::Ready(Ok(read))
+    }
+
+    /// Writes without keeping anything, after HTTP.
+    pub(crate) fn poll_write_raw(
+        &self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut inner = self.lock();
+        ready!(inner.poll_send(cx, &self.activity))?;
+        let written = Pin::new(&mut inner.stream).poll_write_vectored(cx, slices);
+        inner.wrote(written, &self.activity)
+    }
+
+    pub(crate) fn poll_flush_raw(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.lock().stream).poll_flush(cx)
+    }
+
+    pub(crate) fn poll_close_raw(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.lock().stream).poll_close(cx)
+    }
+
     /// Sends what is left, closes the write side, then reads until the peer has closed its own or has sent `most`
     /// bytes more: a socket that is dropped with unread input resets the connection, and the last response would be
     /// lost on its way.

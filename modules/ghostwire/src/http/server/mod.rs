@@ -20,6 +20,7 @@ mod http2;
 mod link;
 mod protocol;
 mod respond;
+mod taken;
 mod watch;
 
 pub(crate) use activity::Activity;

@@ -3,6 +3,7 @@
 use super::super::body::{Body, BodyError};
 use super::super::handler::Handler;
 use super::super::response::{refusal, status};
+use super::super::upgrade::{self, Takeover};
 use super::Service;
 use super::activity::Activity;
 use bytes::Bytes;
@@ -13,8 +14,8 @@ use hyper::body::Incoming;
 use shroud_runtime::Runtime;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{self, Poll};
 
 /// What the requests of one connection share.
@@ -22,6 +23,14 @@ pub(crate) struct Context<R, H> {
     pub(crate) runtime: R,
     pub(crate) service: Arc<Service<H>>,
     pub(crate) activity: Arc<Activity>,
+    /// Who takes the connection over when hyper is done with it.
+    pub(crate) takeover: Mutex<Option<Takeover>>,
+}
+
+impl<R, H> Context<R, H> {
+    pub(crate) fn takeover(&self) -> Option<Takeover> {
+        self.takeover.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// Answers one request of a connection.
@@ -30,7 +39,7 @@ pub(crate) async fn respond<R: Runtime, H: Handler>(
     request: Request<Incoming>,
 ) -> Result<Response<Answered<R, H>>, Infallible> {
     let in_work = InWork::enter(context);
-    let Context { runtime, service, activity } = &*in_work.context;
+    let Context { runtime, service, activity, takeover } = &*in_work.context;
     let begun = activity.now();
     let ambiguous = activity.request_begun(!http_body::Body::is_end_stream(request.body()));
     let limit = service.limits.body_bytes;
@@ -39,6 +48,9 @@ pub(crate) async fn respond<R: Runtime, H: Handler>(
         Some(response) => response,
         None => service.handler.handle(request).await,
     };
+    if let Some(next) = upgrade::detach(&mut response) {
+        *takeover.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
+    }
     if activity.is_body_unread() || ambiguous {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -1,0 +1,222 @@
+//! What arrives: datagrams for connections, for other members, and for connections that are not there yet.
+
+use super::{Driver, WORK_OF_HANDSHAKE, concerns_one_peer, connecting};
+use crate::cell::Cell;
+use crate::config::Retry;
+use crate::group::Foreign;
+use crate::shard::Core;
+use bytes::BytesMut;
+use quinn_proto::{ConnectionHandle, DatagramEvent, EcnCodepoint, Incoming, Transmit};
+use shroud_runtime::{Ecn, Runtime};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+impl<R: Runtime> Driver<R> {
+    /// Handles what the socket has, as far as `work` goes.
+    pub(super) fn receive(
+        &mut self,
+        core: &mut Core,
+        cx: &mut Context<'_>,
+        now: &mut Instant,
+        work: &mut usize,
+    ) -> io::Result<()> {
+        while *work > 0 {
+            if !self.inbox.has_more() {
+                match self.inbox.poll_fill(cx, &self.socket) {
+                    Poll::Pending => break,
+                    Poll::Ready(Ok(buffers)) => core.stats.receive_buffers += buffers as u64,
+                    Poll::Ready(Err(error)) if concerns_one_peer(&error) => {
+                        *work -= 1;
+                        continue;
+                    }
+                    Poll::Ready(Err(error)) => return Err(error),
+                }
+                *now = self.runtime.now();
+            }
+            self.handle_batch(core, cx, *now, work);
+        }
+        self.dispatch_touched(core);
+        Ok(())
+    }
+
+    fn handle_batch(&mut self, core: &mut Core, cx: &mut Context<'_>, now: Instant, work: &mut usize) {
+        while *work > 0 {
+            let Some((meta, bytes)) = self.inbox.next() else { return };
+            *work -= 1;
+            core.stats.received += 1;
+            core.stats.received_bytes += bytes.len() as u64;
+            let datagram = Foreign {
+                remote: meta.source,
+                local: meta.destination,
+                ecn: meta.ecn.and_then(codepoint),
+                bytes: BytesMut::from(bytes),
+            };
+            let owner = self.reader.and_then(|reader| reader.route(&datagram.bytes));
+            match owner.and_then(|owner| self.foreign.get_mut(usize::from(owner)).map(|to| (owner, to))) {
+                Some((owner, to)) if owner != self.member.index => to.push(datagram),
+                _ => self.handle(core, cx, now, datagram, work),
+            }
+        }
+    }
+
+    /// Handles what other members have handed over.
+    pub(super) fn take_over(
+        &mut self,
+        core: &mut Core,
+        cx: &mut Context<'_>,
+        now: Instant,
+        work: &mut usize,
+    ) {
+        if self.reader.is_none() {
+            return;
+        }
+        let Some(mailbox) = self.member.group.mailbox(self.member.index) else { return };
+        let arrived = mailbox.take(cx.waker());
+        core.stats.taken_over += arrived.len() as u64;
+        for datagram in arrived {
+            // All of it: a mailbox holds a bounded number.
+            self.handle(core, cx, now, datagram, work);
+            *work = (*work).max(1) - 1;
+        }
+        self.dispatch_touched(core);
+    }
+
+    /// Hands over what belongs to other members: one lock and one wake for each.
+    pub(super) fn hand_over(&mut self, core: &mut Core) {
+        if self.reader.is_none() {
+            return;
+        }
+        for (member, batch) in self.foreign.iter_mut().enumerate().filter(|(_, batch)| !batch.is_empty()) {
+            let mailbox = u8::try_from(member).ok().and_then(|member| self.member.group.mailbox(member));
+            let Some(mailbox) = mailbox else { continue };
+            core.stats.handed_over += batch.len() as u64;
+            core.stats.handover_lost += mailbox.deliver(batch) as u64;
+        }
+    }
+
+    fn handle(
+        &mut self,
+        core: &mut Core,
+        cx: &mut Context<'_>,
+        now: Instant,
+        datagram: Foreign,
+        work: &mut usize,
+    ) {
+        let Foreign { remote, local, ecn, bytes } = datagram;
+        self.scratch.clear();
+        match core.endpoint.handle(now, remote, local, ecn, bytes, &mut self.scratch) {
+            None => {}
+            Some(DatagramEvent::ConnectionEvent(index, event)) => {
+                let Some(slot) = core.slot(index) else { return };
+                slot.cell.lock().machine.handle_event(event);
+                self.touch(index);
+            }
+            Some(DatagramEvent::NewConnection(incoming)) => {
+                *work = work.saturating_sub(WORK_OF_HANDSHAKE);
+                self.admit(core, cx, now, incoming);
+            }
+            Some(DatagramEvent::Response(transmit)) => self.answer(core, cx, &transmit),
+        }
+    }
+
+    fn touch(&mut self, index: ConnectionHandle) {
+        if self.touched.last() != Some(&index) {
+            self.touched.push(index);
+        }
+    }
+
+    fn dispatch_touched(&mut self, core: &mut Core) {
+        let mut touched = std::mem::take(&mut self.touched);
+        for index in touched.drain(..) {
+            let Some(slot) = core.slot(index) else { continue };
+            let cell = Arc::clone(&slot.cell);
+            // One that is queued already was dispatched in this pass, or will be in the next.
+            if !cell.queued.swap(true, Ordering::SeqCst) {
+                self.queue.push_back(index);
+            }
+            self.dispatch(core, &cell, &mut cell.lock());
+        }
+        self.touched = touched;
+    }
+
+    /// A client's first packet: accepts, refuses, drops, or asks for a proof of the address.
+    fn admit(&mut self, core: &mut Core, cx: &mut Context<'_>, now: Instant, incoming: Incoming) {
+        let Some(serving) = core.server.filter(|_| !core.closed) else {
+            core.stats.refused += 1;
+            let transmit = core.endpoint.refuse(incoming, &mut self.scratch);
+            return self.answer(core, cx, &transmit);
+        };
+        let half_open = core.stats.half_open;
+        if core.stats.connections >= serving.limits.connections {
+            core.stats.refused += 1;
+            let transmit = core.endpoint.refuse(incoming, &mut self.scratch);
+            return self.answer(core, cx, &transmit);
+        }
+        if half_open >= serving.limits.half_open {
+            core.stats.dropped += 1;
+            return core.endpoint.ignore(incoming);
+        }
+        let prove = match serving.retry {
+            Retry::Never => false,
+            Retry::UnderLoad => half_open >= serving.limits.half_open_free,
+            Retry::Always => true,
+        };
+        if prove && !incoming.remote_address_validated() {
+            match core.endpoint.retry(incoming, &mut self.scratch) {
+                Ok(transmit) => {
+                    core.stats.retried += 1;
+                    self.answer(core, cx, &transmit);
+                }
+                Err(error) => core.endpoint.ignore(error.into_incoming()),
+            }
+            return;
+        }
+        match core.endpoint.accept(incoming, now, &mut self.scratch, None) {
+            Ok((index, machine)) => {
+                core.stats.accepted += 1;
+                let cell = Cell::new(index, Arc::clone(&self.shared), machine);
+                core.insert(Arc::clone(&cell), now + serving.limits.handshake_time, true);
+                let connecting = connecting(&cell);
+                let mut waiting = self.shared.incoming();
+                if !waiting.ended {
+                    waiting.waiting.push_back(connecting);
+                }
+                drop(waiting);
+                self.shared.arrived.notify(1);
+                self.touch(index);
+            }
+            Err(error) => {
+                tracing::debug!(error = %error.cause, "a first packet failed");
+                if let Some(transmit) = error.response {
+                    self.answer(core, cx, &transmit);
+                }
+            }
+        }
+    }
+
+    /// Sends what `scratch` holds, when there is room.
+    fn answer(&mut self, core: &mut Core, cx: &mut Context<'_>, transmit: &Transmit) {
+        if self.outbox.is_full() {
+            let _ = self.outbox.flush(cx, &self.socket, &mut core.stats);
+        }
+        match self.outbox.next() {
+            Some(buffer) => {
+                std::mem::swap(buffer, &mut self.scratch);
+                self.outbox.push(transmit);
+            }
+            None => core.stats.answers_lost += 1,
+        }
+    }
+}
+
+fn codepoint(ecn: Ecn) -> Option<EcnCodepoint> {
+    match ecn {
+        Ecn::Ect0 => Some(EcnCodepoint::Ect0),
+        Ecn::Ect1 => Some(EcnCodepoint::Ect1),
+        Ecn::Ce => Some(EcnCodepoint::Ce),
+        _ => None,
+    }
+}

@@ -1,0 +1,48 @@
+//! `Sec-WebSocket-Key` and `Sec-WebSocket-Accept` (RFC 6455 4.2.2).
+
+use base64ct::{Base64, Encoding};
+use http::HeaderValue;
+use sha1::{Digest, Sha1};
+
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// A client's key: 16 bytes of chance.
+pub(super) fn encode(nonce: &[u8; 16]) -> Option<HeaderValue> {
+    HeaderValue::try_from(Base64::encode_string(nonce)).ok()
+}
+
+/// Whether `key` is what 16 bytes look like.
+pub(super) fn is_valid(key: &[u8]) -> bool {
+    let mut nonce = [0; 18];
+    std::str::from_utf8(key)
+        .is_ok_and(|key| Base64::decode(key, &mut nonce).is_ok_and(|decoded| decoded.len() == 16))
+}
+
+/// The answer to `key`.
+pub(super) fn accept(key: &[u8]) -> Option<HeaderValue> {
+    let mut hash = Sha1::new();
+    hash.update(key);
+    hash.update(GUID);
+    HeaderValue::try_from(Base64::encode_string(&hash.finalize())).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 6455 1.3.
+    #[test]
+    fn example_of_the_standard() {
+        assert_eq!(accept(b"dGhlIHNhbXBsZSBub25jZQ==").unwrap(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert!(is_valid(b"dGhlIHNhbXBsZSBub25jZQ=="));
+        assert_eq!(encode(b"the sample nonce").unwrap(), "dGhlIHNhbXBsZSBub25jZQ==");
+    }
+
+    #[test]
+    fn keys_are_sixteen_bytes() {
+        for key in ["", "dGhlIHNhbXBsZSBub25j", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZWFi", "!"] {
+            assert!(!is_valid(key.as_bytes()), "{key}");
+        }
+        assert!(!is_valid(&[0xFF]));
+    }
+}

@@ -1,0 +1,188 @@
+//! Streams.
+
+use crate::error;
+use bytes::{Buf, Bytes};
+use h3::quic::{StreamErrorIncoming, StreamId, WriteBuf};
+use std::task::{Context, Poll, ready};
+
+/// Bytes of one read at most: what a reader holds beyond what it has asked for.
+const CHUNK: usize = 64 * 1024;
+
+/// The sending side of a stream.
+pub struct SendStream<B> {
+    stream: shroud_quic::SendStream,
+    /// A frame that was not written whole yet.
+    pending: Option<WriteBuf<B>>,
+}
+
+/// The receiving side of a stream.
+#[derive(Debug)]
+pub struct RecvStream {
+    stream: shroud_quic::RecvStream,
+}
+
+/// Both sides of a stream.
+pub struct BidiStream<B> {
+    send: SendStream<B>,
+    receive: RecvStream,
+}
+
+impl<B> std::fmt::Debug for SendStream<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.stream.fmt(f)
+    }
+}
+
+impl<B> std::fmt::Debug for BidiStream<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BidiStream").field("send", &self.send).field("receive", &self.receive).finish()
+    }
+}
+
+impl<B> SendStream<B> {
+    pub(crate) fn new(stream: shroud_quic::SendStream) -> Self {
+        Self { stream, pending: None }
+    }
+}
+
+impl<B: Buf> h3::quic::SendStream<B> for SendStream<B> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
+        while let Some(frame) = &mut self.pending {
+            while frame.has_remaining() {
+                let written = ready!(self.stream.poll_send(cx, frame.chunk())).map_err(error::write)?;
+                frame.advance(written);
+            }
+            self.pending = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn send_data<T: Into<WriteBuf<B>>>(&mut self, data: T) -> Result<(), StreamErrorIncoming> {
+        if self.pending.is_some() {
+            return Err(StreamErrorIncoming::Unknown(
+                "a frame was to be sent before the last one was".into(),
+            ));
+        }
+        self.pending = Some(data.into());
+        Ok(())
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
+        ready!(self.poll_ready(cx))?;
+        Poll::Ready(self.stream.finish().map_err(error::write))
+    }
+
+    fn reset(&mut self, code: u64) {
+        self.pending = None;
+        self.stream.reset(error::code(code));
+    }
+
+    fn send_id(&self) -> StreamId {
+        stream_id(self.stream.id())
+    }
+}
+
+impl<B: Buf> h3::quic::SendStreamUnframed<B> for SendStream<B> {
+    fn poll_send<D: Buf>(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &mut D,
+    ) -> Poll<Result<usize, StreamErrorIncoming>> {
+        ready!(h3::quic::SendStream::<B>::poll_ready(self, cx))?;
+        let written = ready!(self.stream.poll_send(cx, data.chunk())).map_err(error::write)?;
+        data.advance(written);
+        Poll::Ready(Ok(written))
+    }
+}
+
+impl RecvStream {
+    pub(crate) fn new(stream: shroud_quic::RecvStream) -> Self {
+        Self { stream }
+    }
+
+    /// As [`shroud_quic::RecvStream::is_early`].
+    #[must_use]
+    pub fn is_early(&self) -> bool {
+        self.stream.is_early()
+    }
+}
+
+impl h3::quic::RecvStream for RecvStream {
+    type Buf = Bytes;
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
+        self.stream.poll_read_chunk(cx, CHUNK).map_err(error::read)
+    }
+
+    fn stop_sending(&mut self, code: u64) {
+        self.stream.stop(error::code(code));
+    }
+
+    fn recv_id(&self) -> StreamId {
+        stream_id(self.stream.id())
+    }
+}
+
+impl<B> BidiStream<B> {
+    pub(crate) fn new(send: shroud_quic::SendStream, receive: shroud_quic::RecvStream) -> Self {
+        Self { send: SendStream::new(send), receive: RecvStream::new(receive) }
+    }
+
+    /// As [`shroud_quic::RecvStream::is_early`].
+    #[must_use]
+    pub fn is_early(&self) -> bool {
+        self.receive.is_early()
+    }
+}
+
+impl<B: Buf> h3::quic::SendStream<B> for BidiStream<B> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
+        self.send.poll_ready(cx)
+    }
+
+    fn send_data<T: Into<WriteBuf<B>>>(&mut self, data: T) -> Result<(), StreamErrorIncoming> {
+        self.send.send_data(data)
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
+        self.send.poll_finish(cx)
+    }
+
+    fn reset(&mut self, code: u64) {
+        self.send.reset(code);
+    }
+
+    fn send_id(&self) -> StreamId {
+        self.send.send_id()
+    }
+}
+
+impl<B: Buf> h3::quic::RecvStream for BidiStream<B> {
+    type Buf = Bytes;
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
+        self.receive.poll_data(cx)
+    }
+
+    fn stop_sending(&mut self, code: u64) {
+        self.receive.stop_sending(code);
+    }
+
+    fn recv_id(&self) -> StreamId {
+        self.receive.recv_id()
+    }
+}
+
+impl<B: Buf> h3::quic::BidiStream<B> for BidiStream<B> {
+    type SendStream = SendStream<B>;
+    type RecvStream = RecvStream;
+
+    fn split(self) -> (SendStream<B>, RecvStream) {
+        (self.send, self.receive)
+    }
+}
+
+/// A stream's number: both libraries check it, and both take 62 bits.
+fn stream_id(id: shroud_quic::StreamId) -> StreamId {
+    StreamId::try_from(u64::from(id)).unwrap_or_else(|_| unreachable!("stream numbers have 62 bits"))
+}

@@ -1,0 +1,172 @@
+//! The client's side: from an address to a socket.
+
+use super::socket::WebSocket;
+use crate::http::upgrade::{Seam, Upgraded};
+use crate::http::{Body, HeaderMap, HeaderValue, Request, Uri, header};
+use hyper::client::conn::http1::Builder;
+use shroud_hyper::HyperIo;
+use shroud_runtime::{ConnectOptions, Runtime, RuntimeExt};
+use shroud_websocket::deflate::{Codecs, Compression};
+use shroud_websocket::handshake::{Opening, OpeningError};
+use shroud_websocket::{Connection, Masks, Role, Settings};
+use std::future::Future as _;
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bytes of a server's handshake, at most.
+const HEADER_BYTES: usize = 64 * 1024;
+
+/// Masking keys that are made of the runtime's entropy at a time.
+const KEYS: usize = 64;
+
+/// What a client asks for.
+#[derive(Debug, Clone)]
+pub struct ConnectTo {
+    /// Subprotocols, the preferred first. Default none.
+    pub protocols: Vec<String>,
+    /// Further header fields, such as `Origin` or `Authorization`. Default none.
+    pub headers: HeaderMap,
+    /// The compression to ask for. Default [`Compression::default`].
+    pub compression: Option<Compression>,
+    /// Limits of the connection.
+    pub settings: Settings,
+    /// For resolving, connecting and the handshake. Default 10 s.
+    pub connect_time: Duration,
+    /// The compressors that connections share.
+    pub codecs: Codecs,
+}
+
+impl Default for ConnectTo {
+    fn default() -> Self {
+        Self {
+            protocols: Vec::new(),
+            headers: HeaderMap::new(),
+            compression: Some(Compression::default()),
+            settings: Settings::default(),
+            connect_time: Duration::from_secs(10),
+            codecs: Codecs::new(),
+        }
+    }
+}
+
+/// A connection that could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The address is not one this client can reach.
+    #[error("not a ws:// address with a host: {0}")]
+    Address(Uri),
+    /// The host's name did not resolve, or no connection could be made.
+    #[error("connecting to {host} failed: {source}")]
+    Connect {
+        /// Host and port.
+        host: String,
+        /// Why, for the last address that was tried.
+        source: io::Error,
+    },
+    /// [`ConnectTo::connect_time`] is over.
+    #[error("no connection within {0:?}")]
+    TimedOut(Duration),
+    /// The connection failed during the handshake.
+    #[error("the connection failed during the handshake: {0}")]
+    Http(#[from] hyper::Error),
+    /// The server did not open a WebSocket.
+    #[error(transparent)]
+    Opening(#[from] OpeningError),
+}
+
+/// Opens a connection to `ws://host:port/path`; gives the socket and the subprotocol agreed on.
+///
+/// Cancel safety: dropping the future abandons the attempt.
+///
+/// # Errors
+/// [`ConnectError`].
+pub async fn connect<R: Runtime>(
+    runtime: &R,
+    address: &Uri,
+    to: ConnectTo,
+) -> Result<(WebSocket, Option<String>), ConnectError> {
+    let limit = to.connect_time;
+    match runtime.timeout(limit, Box::pin(open(runtime, address, to))).await {
+        Ok(result) => result,
+        Err(_) => Err(ConnectError::TimedOut(limit)),
+    }
+}
+
+async fn open<R: Runtime>(
+    runtime: &R,
+    address: &Uri,
+    to: ConnectTo,
+) -> Result<(WebSocket, Option<String>), ConnectError> {
+    let refuse = || ConnectError::Address(address.clone());
+    let host = address.host().filter(|host| !host.is_empty() && address.scheme_str() == Some("ws"));
+    let (host, port) = (host.ok_or_else(refuse)?, address.port_u16().unwrap_or(80));
+    let stream = reach(runtime, host, port).await?;
+    let mut nonce = [0; 16];
+    runtime.fill(&mut nonce);
+    let opening = Opening::new(&nonce, to.protocols, to.compression)?;
+    let mut request = Request::new(Body::empty());
+    let path = address.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    *request.uri_mut() = path.parse().map_err(|_| refuse())?;
+    *request.headers_mut() = to.headers;
+    request.headers_mut().extend(opening.headers());
+    let named = address.authority().map_or(host, http::uri::Authority::as_str);
+    let named = named.rsplit('@').next().unwrap_or(named);
+    request.headers_mut().insert(header::HOST, HeaderValue::try_from(named).map_err(|_| refuse())?);
+
+    let (mut sender, mut connection) =
+        Builder::new().max_header_size(HEADER_BYTES).handshake::<_, Body>(HyperIo::new(stream)).await?;
+    let mut answer = pin!(sender.send_request(request));
+    let mut ended = false;
+    let response = poll_fn(|cx| {
+        ended = ended || connection.poll_without_shutdown(cx).is_ready();
+        answer.as_mut().poll(cx)
+    })
+    .await?;
+    let agreed = opening.accept(&response)?;
+    // After 101 hyper is done, and gives back what it has read beyond.
+    if !ended {
+        poll_fn(|cx| connection.poll_without_shutdown(cx)).await?;
+    }
+    let parts = connection.into_parts();
+    let machine = Connection::new(
+        Role::Client(masks(runtime)),
+        Arc::new(to.settings),
+        agreed.compression,
+        &to.codecs,
+        runtime.now(),
+    );
+    let upgraded =
+        Upgraded { io: Box::new(parts.io.into_inner()), read: parts.read_buf, seam: Seam::of(runtime) };
+    Ok((WebSocket::new(machine, upgraded, None), agreed.protocol))
+}
+
+async fn reach<R: Runtime>(runtime: &R, host: &str, port: u16) -> Result<R::Stream, ConnectError> {
+    let failed = |source| ConnectError::Connect { host: format!("{host}:{port}"), source };
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in runtime.lookup(name, port).await.map_err(failed)? {
+        match runtime.connect(address, ConnectOptions::default()).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(failed(last))
+}
+
+/// Keys out of the runtime's entropy, many at a time.
+fn masks<R: Runtime>(runtime: &R) -> Masks {
+    let runtime = runtime.clone();
+    let mut keys: Vec<[u8; 4]> = Vec::new();
+    Masks::new(move || {
+        if keys.is_empty() {
+            let mut fresh = [0; 4 * KEYS];
+            runtime.fill(&mut fresh);
+            keys.extend(fresh.as_chunks::<4>().0);
+        }
+        keys.pop().unwrap_or_default()
+    })
+}
