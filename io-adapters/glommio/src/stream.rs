@@ -6,6 +6,7 @@ use glommio::net::TcpStream;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 use send_wrapper::SendWrapper;
 use shroud_io_readiness::tcp;
+use shroud_runtime::net::ReadUninit;
 use shroud_runtime::task::poll_budget;
 use shroud_runtime::{ByteStream, ConnectOptions};
 use socket2::SockRef;
@@ -104,6 +105,8 @@ impl AsyncWrite for GlommioStream {
         Poll::Ready(tcp::shut_write(&self.descriptor()))
     }
 }
+
+impl ReadUninit for GlommioStream {}
 
 impl ByteStream for GlommioStream {
     fn peer_addr(&self) -> io::Result<SocketAddr> {

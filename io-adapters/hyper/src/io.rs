@@ -1,7 +1,8 @@
 //! Bytes: any `futures_io` stream as hyper's `Read` and `Write`.
 
-use futures_io::{AsyncRead, AsyncWrite};
+use futures_io::AsyncWrite;
 use hyper::rt::{Read, ReadBufCursor, Write};
+use shroud_runtime::net::ReadUninit;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -44,12 +45,27 @@ impl<S> HyperIo<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Read for HyperIo<S> {
+impl<S: ReadUninit + Unpin> Read for HyperIo<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        // SAFETY: only what is reported as filled counts as written, and nothing else is written to.
+        let whole = unsafe { buffer.as_mut() };
+        let start = whole.as_ptr().cast::<u8>();
+        if let Some(polled) = Pin::new(&mut self.stream).poll_read_uninit(cx, whole) {
+            let filled = ready!(polled)?;
+            if filled.as_ptr() != start {
+                return Poll::Ready(Err(io::Error::other(
+                    "the stream has not read into the buffer it was given",
+                )));
+            }
+            let read = filled.len();
+            // SAFETY: these are the first bytes of the unfilled part, as initialised as every `&mut [u8]`.
+            unsafe { buffer.advance(read) };
+            return Poll::Ready(Ok(()));
+        }
         let window = self.window.min(buffer.remaining());
         let target = buffer.initialize_unfilled_to(window);
         let read = ready!(Pin::new(&mut self.stream).poll_read(cx, target))?;
@@ -96,6 +112,7 @@ impl<S: AsyncWrite + Unpin> Write for HyperIo<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_io::AsyncRead;
     use futures_lite::future::{block_on, poll_fn};
     use hyper::rt::ReadBuf;
     use proptest::prelude::*;
@@ -110,6 +127,7 @@ mod tests {
         closed: bool,
         fail: bool,
         lie: usize,
+        uninit: bool,
     }
 
     impl Scripted {
@@ -122,6 +140,7 @@ mod tests {
                 closed: false,
                 fail: false,
                 lie: 0,
+                uninit: false,
             }
         }
     }
@@ -140,6 +159,24 @@ mod tests {
                 *to = from;
             }
             Poll::Ready(Ok(n + self.lie))
+        }
+    }
+
+    impl ReadUninit for Scripted {
+        fn poll_read_uninit<'a>(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buffer: &'a mut [MaybeUninit<u8>],
+        ) -> Option<Poll<io::Result<&'a mut [u8]>>> {
+            if !self.uninit {
+                return None;
+            }
+            let mut bytes = vec![0; buffer.len()];
+            let polled = self.as_mut().poll_read(cx, &mut bytes);
+            let from = usize::from(self.lie > 0);
+            Some(polled.map_ok(|read| {
+                buffer[from..][..read - self.lie].write_copy_of_slice(&bytes[..read - self.lie])
+            }))
         }
     }
 
@@ -186,8 +223,10 @@ mod tests {
             input in proptest::collection::vec(any::<u8>(), 0..40_000),
             piece in 1_usize..20_000,
             space in 1_usize..20_000,
+            uninit: bool,
         ) {
             let mut io = HyperIo::new(Scripted::new(&input, piece));
+            io.get_mut().uninit = uninit;
             let mut read = Vec::new();
             loop {
                 let some = read_some(&mut io, space).unwrap();
@@ -219,6 +258,9 @@ mod tests {
         let mut io = HyperIo::new(Scripted::new(b"abc", 3));
         io.get_mut().lie = 100;
         assert!(read_some(&mut io, 10).is_err());
+        let mut io = HyperIo::new(Scripted::new(b"abc", 3));
+        (io.get_mut().lie, io.get_mut().uninit) = (1, true);
+        assert!(read_some(&mut io, 10).is_err(), "not the beginning of the buffer");
     }
 
     #[test]

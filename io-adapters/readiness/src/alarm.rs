@@ -1,10 +1,11 @@
 //! An alarm that touches its reactor's timer as rarely as it can.
 
 use shroud_runtime::Alarm;
+use shroud_runtime::task::polled_at;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 /// A reactor's own re-armable timer.
@@ -24,12 +25,14 @@ pub struct LazyAlarm<T> {
     /// What the timer is set to, while it is.
     armed: Option<Instant>,
     deadline: Option<Instant>,
+    /// Whom the timer will wake.
+    waiting: Option<Waker>,
 }
 
 impl<T: ReactorTimer> LazyAlarm<T> {
     /// An alarm on `timer`, disarmed.
     pub fn new(timer: T) -> Self {
-        Self { timer, armed: None, deadline: None }
+        Self { timer, armed: None, deadline: None, waiting: None }
     }
 }
 
@@ -40,15 +43,27 @@ impl<T: ReactorTimer> Alarm for LazyAlarm<T> {
 
     fn poll_fired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.deadline else { return Poll::Pending };
+        // A busy task's alarm is polled with each of its polls, and hardly ever due: the time at which the poll began will do.
+        if let (Some(now), Some(armed), Some(waiting)) = (polled_at(), self.armed, &self.waiting)
+            && now < armed
+            && armed <= deadline
+            && waiting.will_wake(cx.waker())
+        {
+            return Poll::Pending;
+        }
         while Instant::now() < deadline {
             if self.armed.is_none_or(|armed| armed > deadline) {
                 self.timer.arm(deadline);
                 self.armed = Some(deadline);
             }
+            // Before the timer is: one that expires meanwhile wakes whoever it was polled by.
+            if !self.waiting.as_ref().is_some_and(|waiting| waiting.will_wake(cx.waker())) {
+                self.waiting = Some(cx.waker().clone());
+            }
             ready!(self.timer.poll_expired(cx));
             self.armed = None;
         }
-        self.deadline = None;
+        (self.deadline, self.waiting) = (None, None);
         Poll::Ready(())
     }
 }

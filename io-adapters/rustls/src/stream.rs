@@ -4,6 +4,7 @@ use crate::handshake::Handshake;
 use futures_io::{AsyncRead, AsyncWrite};
 use rustls::Connection;
 use shroud_runtime::ByteStream;
+use shroud_runtime::net::ReadUninit;
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::SocketAddr;
@@ -311,6 +312,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         Pin::new(&mut self.stream).poll_close(cx)
     }
 }
+
+impl<S: AsyncRead + AsyncWrite + Unpin> ReadUninit for TlsStream<S> {}
 
 impl<S: ByteStream> ByteStream for TlsStream<S> {
     fn peer_addr(&self) -> io::Result<SocketAddr> {

@@ -2,10 +2,11 @@
 
 use shroud_io_readiness::{LazyAlarm, ReactorTimer};
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio::runtime::Handle;
+use tokio::task::coop::unconstrained;
 use tokio::time::Sleep;
 
 /// A re-armable timer.
@@ -39,7 +40,8 @@ impl ReactorTimer for TokioTimer {
 
     fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.sleep {
-            Some(sleep) => sleep.as_mut().poll(cx),
+            // Outside of Tokio's cooperative budget: a timer that is pending for want of it would not know whom to wake.
+            Some(sleep) => pin!(unconstrained(sleep.as_mut())).poll(cx),
             None => Poll::Pending,
         }
     }

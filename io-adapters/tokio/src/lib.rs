@@ -3,7 +3,6 @@
 //! [`TokioIo`] works with any Tokio runtime that has its I/O and time drivers enabled, and its sockets and alarms can
 //! be made on any thread. Tokio's timers have a resolution of one millisecond and are never early. Sockets take part
 //! in Tokio's cooperative budget: a task that always finds data yields now and then.
-#![forbid(unsafe_code)]
 
 mod alarm;
 mod datagram;

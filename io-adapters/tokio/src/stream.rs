@@ -3,7 +3,9 @@
 use futures_io::{AsyncRead, AsyncWrite};
 use shroud_io_readiness::tcp;
 use shroud_runtime::ByteStream;
+use shroud_runtime::net::ReadUninit;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -31,6 +33,22 @@ impl AsyncRead for TokioStream {
         let mut buffer = ReadBuf::new(buffer);
         ready!(tokio::io::AsyncRead::poll_read(Pin::new(&mut self.stream), cx, &mut buffer))?;
         Poll::Ready(Ok(buffer.filled().len()))
+    }
+}
+
+impl ReadUninit for TokioStream {
+    fn poll_read_uninit<'a>(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &'a mut [MaybeUninit<u8>],
+    ) -> Option<Poll<io::Result<&'a mut [u8]>>> {
+        let mut read = ReadBuf::uninit(buffer);
+        let polled = tokio::io::AsyncRead::poll_read(Pin::new(&mut self.stream), cx, &mut read);
+        let count = read.filled().len();
+        // SAFETY: the first `count` bytes were filled, as Tokio's buffer has kept account of.
+        #[allow(unsafe_code, reason = "Tokio's buffer lends what it has filled for no longer than itself")]
+        let filled = unsafe { buffer[..count].assume_init_mut() };
+        Some(polled.map_ok(|()| filled))
     }
 }
 

@@ -58,7 +58,7 @@ impl Default for Config {
             waiting_bytes: 32 << 20,
             waiting_time: Duration::from_secs(30),
             slice_fuel: 100_000,
-            slice_time: Duration::from_micros(400),
+            slice_time: Duration::from_micros(300),
             recent_blocks: 1024,
             recent_bytes: 64 << 20,
             store_lag: 64,

@@ -1,4 +1,4 @@
-//! On Tokio's own API, with hyper-util's binding.
+//! On Tokio's own API, with hyper-util's binding, all drivers enabled as `#[tokio::main]` does.
 
 use super::{builder, hello, listening, local};
 use hyper::service::service_fn;
@@ -10,7 +10,7 @@ use tokio::runtime::Builder;
 /// Serves on the work-stealing runtime with one worker, or on the current thread.
 pub(super) fn serve(work_stealing: bool) -> Result<(), Box<dyn Error>> {
     let mut runtime = if work_stealing { Builder::new_multi_thread() } else { Builder::new_current_thread() };
-    let runtime = runtime.worker_threads(1).enable_io().build()?;
+    let runtime = runtime.worker_threads(1).enable_all().build()?;
     if work_stealing {
         // As over the seam, where everything runs on a worker: the thread in `block_on` would be a second one.
         runtime.block_on(async { tokio::spawn(accept()).await })??;

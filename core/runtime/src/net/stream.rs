@@ -3,10 +3,25 @@
 use futures_io::{AsyncRead, AsyncWrite};
 use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
+
+/// Reading into memory that was never written, as a kernel can: it spares zeroing a buffer before each read.
+pub trait ReadUninit: AsyncRead {
+    /// As [`AsyncRead::poll_read`]: the same bytes, wake-ups and cancel safety; ready with the part that was filled, the
+    /// beginning of `buffer`. `None` when this stream cannot: read with `poll_read` then.
+    fn poll_read_uninit<'a>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &'a mut [MaybeUninit<u8>],
+    ) -> Option<Poll<io::Result<&'a mut [u8]>>> {
+        let _ = (cx, buffer);
+        None
+    }
+}
 
 /// A TCP connection.
 ///
@@ -14,7 +29,7 @@ use std::time::Duration;
 /// - Closing it ([`AsyncWrite::poll_close`]) shuts the write side (half-close): the peer reads end-of-file, reading
 ///   goes on. Flushing is a no-op. Vectored writes are passed to the kernel as one call.
 /// - Dropping it closes the connection; data already written is still delivered.
-pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+pub trait ByteStream: ReadUninit + AsyncWrite + Send + Unpin + 'static {
     /// The peer's address.
     ///
     /// # Errors

@@ -11,18 +11,18 @@
 //! - a panic ends one task and is reported to whoever awaits it;
 //! - a task whose I/O is always ready yields all the same ([`poll_budget`]).
 
-mod budget;
 mod handle;
 mod node;
 mod polls;
 mod stats;
 mod supervised;
 mod tree;
+mod turn;
 
-pub use budget::poll_budget;
 pub use handle::{Task, TaskError};
 pub use polls::{BLOCKING_POLL, KindPolls, LONG_POLL, PollDurations};
 pub use stats::{Class, KindStats, TaskInfo};
 pub use tree::Tree;
+pub use turn::{poll_budget, polled_at};
 
 pub(crate) use supervised::Supervised;

@@ -1,17 +1,17 @@
 //! The future that an executor polls for a task.
 
-use super::budget;
 use super::handle::{Cell, TaskError};
 use super::node::{AsNode, swap_current};
 use super::polls::LONG_POLL;
 use super::stats::Ending;
+use super::turn;
 use crate::compose::Io;
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 pin_project! {
     /// A task's body with its supervision: current-task marker, cancellation, panic containment, statistics.
@@ -24,6 +24,10 @@ pin_project! {
         body: Option<F>,
         io: I,
         cell: Arc<Cell<F::Output>>,
+        // The cell once more, as the current task: lent to the thread for each poll, so that a poll counts no references.
+        current: Option<Arc<dyn AsNode>>,
+        // The waker that a cancellation uses: it rarely changes from poll to poll.
+        watched: Option<Waker>,
     }
 
     impl<F: Future, I: Io> PinnedDrop for Supervised<F, I>
@@ -47,7 +51,7 @@ where
     I: Io,
 {
     pub(crate) fn new(body: F, io: I, cell: Arc<Cell<F::Output>>) -> Self {
-        Self { body: Some(body), io, cell }
+        Self { body: Some(body), io, cell, current: None, watched: None }
     }
 
     /// Drops the body and reports how it ended.
@@ -91,22 +95,26 @@ where
         let this = self.as_mut().project();
         let Some(body) = this.body.as_pin_mut() else { return Poll::Ready(()) };
         let node = &this.cell.node;
-        node.watch(cx.waker());
+        if !this.watched.as_ref().is_some_and(|watched| watched.will_wake(cx.waker())) {
+            node.watch(cx.waker());
+            *this.watched = Some(cx.waker().clone());
+        }
         if node.is_cancelled() {
             self.end(Err(TaskError::Cancelled));
             return Poll::Ready(());
         }
-        let before = swap_current(Some(Arc::clone(this.cell) as Arc<dyn AsNode>));
-        let budget = budget::begin();
+        let current = this.current.take().unwrap_or_else(|| Arc::clone(this.cell) as Arc<dyn AsNode>);
+        let before = swap_current(Some(current));
         let started = this.io.now();
+        let turn = turn::begin(started);
         let polled = catch_unwind(AssertUnwindSafe(|| body.poll(cx)));
         let took = this.io.now().saturating_duration_since(started);
         node.work.polled(took);
         if took >= LONG_POLL {
             node.kind.long_polls.record(took);
         }
-        budget::end(budget);
-        swap_current(before);
+        turn::end(turn);
+        *this.current = swap_current(before);
         let result = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(output)) => Ok(output),

@@ -2,8 +2,8 @@
 
 use http::StatusCode;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 /// Upper bounds of the latency histogram, in microseconds; a last bucket takes the rest.
@@ -25,6 +25,8 @@ pub struct Metrics {
 #[derive(Debug)]
 struct Shared {
     next: AtomicUsize,
+    /// What counts the requests in work of each server.
+    in_work: Mutex<Vec<Weak<AtomicUsize>>>,
     stripes: [Arc<Stripe>; STRIPES],
 }
 
@@ -35,14 +37,16 @@ pub(crate) struct Stripe {
     opened: AtomicU64,
     closed: AtomicU64,
     refused: AtomicU64,
-    begun: AtomicU64,
-    ended: AtomicU64,
+    abandoned: AtomicU64,
     received: AtomicU64,
     sent: AtomicU64,
-    latency: [AtomicU64; LATENCY_BUCKETS.len() + 1],
+    /// Requests that were answered 200, by latency: nearly all, and one counter less to add to.
+    succeeded: [AtomicU64; LATENCY_BUCKETS.len() + 1],
+    /// All others, by latency and by status.
+    others: [AtomicU64; LATENCY_BUCKETS.len() + 1],
+    statuses: [AtomicU64; STATUSES],
     latency_nanos: AtomicU64,
     timeouts: AtomicU64,
-    statuses: [AtomicU64; STATUSES],
 }
 
 impl Default for Metrics {
@@ -56,7 +60,8 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let stripes = std::array::from_fn(|_| Arc::new(Stripe::new()));
-        Self { shared: Arc::new(Shared { next: AtomicUsize::new(0), stripes }) }
+        let in_work = Mutex::default();
+        Self { shared: Arc::new(Shared { next: AtomicUsize::new(0), in_work, stripes }) }
     }
 
     /// Counters for one connection to use.
@@ -64,6 +69,19 @@ impl Metrics {
         let index = self.shared.next.fetch_add(1, Relaxed) % STRIPES;
         let [first, ..] = &self.shared.stripes;
         Arc::clone(self.shared.stripes.get(index).unwrap_or(first))
+    }
+
+    /// A counter of requests in work, for a server to keep.
+    pub(crate) fn in_work(&self) -> Arc<AtomicUsize> {
+        let counter = Arc::default();
+        let mut counters = self.counters();
+        counters.retain(|counter| counter.strong_count() > 0);
+        counters.push(Arc::downgrade(&counter));
+        counter
+    }
+
+    fn counters(&self) -> MutexGuard<'_, Vec<Weak<AtomicUsize>>> {
+        self.shared.in_work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sum(&self, counter: impl Fn(&Stripe) -> &AtomicU64) -> u64 {
@@ -76,10 +94,14 @@ impl Metrics {
         self.sum(|stripe| &stripe.opened).saturating_sub(self.sum(|stripe| &stripe.closed))
     }
 
-    /// Requests answered so far.
+    /// Requests that have ended: answered, or their client went away before.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        self.sum(|stripe| &stripe.ended)
+        let counts = |stripe: &Stripe| {
+            let answered = stripe.succeeded.iter().chain(&stripe.others);
+            answered.fold(stripe.abandoned.load(Relaxed), |sum, count| sum.wrapping_add(count.load(Relaxed)))
+        };
+        self.shared.stripes.iter().fold(0, |sum, stripe| sum.wrapping_add(counts(stripe)))
     }
 
     /// Appends everything as Prometheus text (exposition format 0.0.4).
@@ -100,8 +122,13 @@ impl Metrics {
         );
         let timeouts = self.sum(|stripe| &stripe.timeouts);
         simple("shroud_http_timeouts_total", "counter", "Connections that ran into a time limit.", timeouts);
-        let running = self.sum(|stripe| &stripe.begun).saturating_sub(self.requests());
+        let running: usize =
+            self.counters().iter().filter_map(Weak::upgrade).map(|counter| counter.load(Relaxed)).sum();
+        let running = u64::try_from(running).unwrap_or(u64::MAX);
         simple("shroud_http_requests_in_flight", "gauge", "Requests in work.", running);
+        let abandoned = self.sum(|stripe| &stripe.abandoned);
+        let help = "Requests whose client went away before the answer.";
+        simple("shroud_http_requests_abandoned_total", "counter", help, abandoned);
         let received = self.sum(|stripe| &stripe.received);
         simple("shroud_http_received_bytes_total", "counter", "Bytes read from clients.", received);
         let sent = self.sum(|stripe| &stripe.sent);
@@ -115,7 +142,10 @@ impl Metrics {
         let _ = writeln!(out, "# HELP {name} Requests answered, by status.\n# TYPE {name} counter");
         for (offset, code) in (100..600_u16).enumerate() {
             let count = self.shared.stripes.iter().fold(0_u64, |sum, stripe| {
-                sum.wrapping_add(stripe.statuses.get(offset).map_or(0, |count| count.load(Relaxed)))
+                let sum =
+                    sum.wrapping_add(stripe.statuses.get(offset).map_or(0, |count| count.load(Relaxed)));
+                let succeeded = stripe.succeeded.iter().filter(|_| code == StatusCode::OK.as_u16());
+                succeeded.fold(sum, |sum, count| sum.wrapping_add(count.load(Relaxed)))
             });
             if count > 0 {
                 let _ = writeln!(out, "{name}{{status=\"{code}\"}} {count}");
@@ -133,7 +163,9 @@ impl Metrics {
         let bounds = LATENCY_BUCKETS.iter().map(|micros| Some(*micros)).chain([None]);
         for (index, bound) in bounds.enumerate() {
             total = self.shared.stripes.iter().fold(total, |sum, stripe| {
-                sum.wrapping_add(stripe.latency.get(index).map_or(0, |count| count.load(Relaxed)))
+                [&stripe.succeeded, &stripe.others].into_iter().fold(sum, |sum, counts| {
+                    sum.wrapping_add(counts.get(index).map_or(0, |count| count.load(Relaxed)))
+                })
             });
             let _ = match bound {
                 Some(micros) => {
@@ -159,14 +191,14 @@ impl Stripe {
             opened: zero(0),
             closed: zero(0),
             refused: zero(0),
-            begun: zero(0),
-            ended: zero(0),
+            abandoned: zero(0),
             received: zero(0),
             sent: zero(0),
-            latency: std::array::from_fn(zero),
+            succeeded: std::array::from_fn(zero),
+            others: std::array::from_fn(zero),
+            statuses: std::array::from_fn(zero),
             latency_nanos: zero(0),
             timeouts: zero(0),
-            statuses: std::array::from_fn(zero),
         }
     }
 
@@ -186,27 +218,27 @@ impl Stripe {
         self.timeouts.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn request_begun(&self) {
-        self.begun.fetch_add(1, Relaxed);
-    }
-
     pub(crate) fn request_answered(&self, status: StatusCode, took: Duration) {
-        let code = usize::from(status.as_u16().saturating_sub(100));
-        if let Some(count) = self.statuses.get(code) {
+        let latency = if status == StatusCode::OK {
+            &self.succeeded
+        } else {
+            let code = usize::from(status.as_u16().saturating_sub(100));
+            if let Some(count) = self.statuses.get(code) {
+                count.fetch_add(1, Relaxed);
+            }
+            &self.others
+        };
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = LATENCY_BUCKETS.iter().position(|micros| nanos / 1_000 <= *micros);
+        if let Some(count) = latency.get(bucket.unwrap_or(LATENCY_BUCKETS.len())) {
             count.fetch_add(1, Relaxed);
         }
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let bucket =
-            LATENCY_BUCKETS.iter().position(|bound| micros <= *bound).unwrap_or(LATENCY_BUCKETS.len());
-        if let Some(count) = self.latency.get(bucket) {
-            count.fetch_add(1, Relaxed);
-        }
-        self.latency_nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        self.latency_nanos.fetch_add(nanos, Relaxed);
     }
 
-    /// Also for requests whose client went away before the answer.
-    pub(crate) fn request_ended(&self) {
-        self.ended.fetch_add(1, Relaxed);
+    /// The client went away before the answer.
+    pub(crate) fn request_abandoned(&self) {
+        self.abandoned.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn received(&self, bytes: usize) {
@@ -228,18 +260,21 @@ mod tests {
         for (status, micros) in [(200, 10), (200, 60), (404, 20_000_000)] {
             let stripe = metrics.stripe();
             stripe.connection_opened();
-            stripe.request_begun();
             stripe.received(100);
             stripe.request_answered(StatusCode::from_u16(status).unwrap(), Duration::from_micros(micros));
-            stripe.request_ended();
         }
         metrics.stripe().connection_closed();
+        metrics.stripe().request_abandoned();
+        let in_work = [metrics.in_work(), metrics.in_work()];
+        in_work.iter().for_each(|server| server.store(2, Relaxed));
+        drop(metrics.in_work());
         let mut text = String::new();
         metrics.render(&mut text);
         for line in [
             "shroud_http_connections 2",
             "shroud_http_connections_total 3",
-            "shroud_http_requests_in_flight 0",
+            "shroud_http_requests_in_flight 4",
+            "shroud_http_requests_abandoned_total 1",
             "shroud_http_received_bytes_total 300",
             "shroud_http_requests_total{status=\"200\"} 2",
             "shroud_http_requests_total{status=\"404\"} 1",

@@ -5,6 +5,7 @@ use crate::errors::dead;
 use crate::host::Owner;
 use crate::universe::Universe;
 use futures_io::{AsyncRead, AsyncWrite};
+use shroud_runtime::net::ReadUninit;
 use shroud_runtime::task::poll_budget;
 use shroud_runtime::{ByteStream, ConnectOptions, ListenOptions, Listener};
 use std::future::poll_fn;
@@ -76,6 +77,8 @@ impl AsyncWrite for SimStream {
         Poll::Ready(Ok(()))
     }
 }
+
+impl ReadUninit for SimStream {}
 
 impl ByteStream for SimStream {
     fn peer_addr(&self) -> io::Result<SocketAddr> {

@@ -24,9 +24,6 @@ const ABANDONED: u8 = 3;
 #[derive(Debug)]
 pub(crate) struct Activity {
     info: ConnectionInfo,
-    started: Instant,
-    /// The time of the current poll, in nanoseconds after `started`.
-    now: AtomicU64,
     busy: AtomicBool,
     head_begun: AtomicBool,
     ambiguous: AtomicBool,
@@ -38,11 +35,9 @@ pub(crate) struct Activity {
 }
 
 impl Activity {
-    pub(crate) fn new(info: impl Into<ConnectionInfo>, now: Instant, stripe: Arc<Stripe>) -> Self {
+    pub(crate) fn new(info: impl Into<ConnectionInfo>, stripe: Arc<Stripe>) -> Self {
         Self {
             info: info.into(),
-            started: now,
-            now: AtomicU64::new(0),
             busy: AtomicBool::new(false),
             head_begun: AtomicBool::new(false),
             ambiguous: AtomicBool::new(false),
@@ -66,20 +61,9 @@ impl Activity {
         &self.stripe
     }
 
-    /// A poll of the connection begins.
-    pub(crate) fn set_now(&self, now: Instant) {
-        let nanos = now.saturating_duration_since(self.started).as_nanos();
-        self.now.store(u64::try_from(nanos).unwrap_or(u64::MAX), Relaxed);
-    }
-
-    /// When the current poll began.
-    pub(crate) fn now(&self) -> Instant {
-        self.started + Duration::from_nanos(self.now.load(Relaxed))
-    }
-
     /// The `Date` of a response that is made now.
-    pub(crate) fn date(&self, unix_time: impl FnOnce() -> Duration) -> Option<HeaderValue> {
-        self.date.lock().unwrap_or_else(PoisonError::into_inner).at(self.now(), unix_time)
+    pub(crate) fn date(&self, now: Instant, unix_time: impl FnOnce() -> Duration) -> Option<HeaderValue> {
+        self.date.lock().unwrap_or_else(PoisonError::into_inner).at(now, unix_time)
     }
 
     /// The peer will send no more.
@@ -109,14 +93,12 @@ impl Activity {
         self.head_begun.store(false, Relaxed);
         self.body.store(if with_body { OPEN } else { NO_BODY }, Relaxed);
         self.requests.store(self.requests.load(Relaxed).wrapping_add(1), Relaxed);
-        self.stripe.request_begun();
         self.ambiguous.swap(false, Relaxed)
     }
 
     /// Its response was handed over, or never will be.
     pub(crate) fn request_ended(&self) {
         self.busy.store(false, Relaxed);
-        self.stripe.request_ended();
     }
 
     /// Whether a request is in work.

@@ -14,6 +14,7 @@ use super::watch::{Due, Watch};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use shroud_hyper::HyperIo;
+use shroud_runtime::task::polled_at;
 use shroud_runtime::{ByteStream, Runtime, RuntimeExt};
 use std::future::{Future as _, poll_fn};
 use std::net::SocketAddr;
@@ -54,7 +55,7 @@ pub(crate) async fn run<R: Runtime, H: Handler, S: ByteStream>(
 ) {
     let limits = Arc::clone(&counted.service.limits);
     let started = runtime.now();
-    let activity = Arc::new(Activity::new(info, started, Arc::clone(&stripe)));
+    let activity = Arc::new(Activity::new(info, Arc::clone(&stripe)));
     let link = Link::new(stream, Arc::clone(&activity));
     let context = Arc::new(Context {
         runtime: runtime.clone(),
@@ -81,17 +82,17 @@ pub(crate) async fn run<R: Runtime, H: Handler, S: ByteStream>(
             draining = true;
             Pin::new(&mut connection).graceful_shutdown();
         }
-        let now = runtime.now();
-        activity.set_now(now);
+        let now = polled_at().unwrap_or_else(|| runtime.now());
         loop {
             let polled = Pin::new(&mut connection).poll(cx);
-            if let Poll::Ready(Err(error)) = link.poll_send(cx) {
-                return Poll::Ready(End::Failed(error));
-            }
+            let progress = match link.send_now(cx) {
+                Ok(progress) => progress,
+                Err(error) => return Poll::Ready(End::Failed(error)),
+            };
             if let Poll::Ready(result) = polled {
                 return Poll::Ready(End::Finished(result));
             }
-            match watch.check(cx, now, &limits, &activity, link.progress()) {
+            match watch.check(cx, now, &limits, &activity, progress) {
                 Due::Nothing => return Poll::Pending,
                 Due::Body => stripe.timed_out(),
                 due => return Poll::Ready(End::Overdue(due)),
@@ -105,7 +106,7 @@ pub(crate) async fn run<R: Runtime, H: Handler, S: ByteStream>(
         let upgraded = Upgraded { io: Box::new(Taken(link)), read, seam: Seam::of(&runtime) };
         drop((watch, stopped, stopping, context, activity));
         takeover(upgraded).await;
-        drop((closed, counted));
+        drop(counted);
         return;
     }
     drop(connection);
@@ -159,7 +160,7 @@ pub(crate) async fn refuse<R: Runtime, H: Handler>(
     counted: Counted<H>,
     stripe: Arc<Stripe>,
 ) {
-    let activity = Arc::new(Activity::new(peer, runtime.now(), stripe));
+    let activity = Arc::new(Activity::new(peer, stripe));
     let link = Link::new(stream, activity);
     let _ = runtime
         .timeout(LINGER_TIME, async {

@@ -7,7 +7,9 @@
 use super::activity::Activity;
 use super::framing::HeadScan;
 use futures_io::{AsyncRead, AsyncWrite};
+use shroud_runtime::net::ReadUninit;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -63,16 +65,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         self.lock().poll_send(cx, &self.activity)
     }
 
-    /// Bytes that the socket has taken so far, and whether it takes no more just now.
-    pub(crate) fn progress(&self) -> (u64, bool) {
-        let inner = self.lock();
-        (inner.sent, inner.blocked)
+    /// Writes what can be written of what was kept. Says how many bytes the socket has taken so far, and whether it takes no
+    /// more just now.
+    pub(crate) fn send_now(&self, cx: &mut Context<'_>) -> io::Result<(u64, bool)> {
+        let mut inner = self.lock();
+        if let Poll::Ready(Err(error)) = inner.poll_send(cx, &self.activity) {
+            return Err(error);
+        }
+        Ok((inner.sent, inner.blocked))
     }
 
     /// Whether anything waits for the socket to take it.
     pub(crate) fn has_unsent(&self) -> bool {
         let inner = self.lock();
-        inner.written < inner.kept.len()
+        inner.written < inner.kept.len() || inner.unflushed
     }
 
     /// Sends `bytes` after all else. Cancel safety: a part of them may have been sent.
@@ -160,6 +166,19 @@ impl<S: AsyncWrite + Unpin> Inner<S> {
         Poll::Ready(Ok(()))
     }
 
+    fn has_read(&mut self, bytes: &[u8], activity: &Activity) {
+        activity.stripe().received(bytes.len());
+        if bytes.is_empty() {
+            activity.input_ended();
+        } else if !activity.is_busy() {
+            if self.scanned != activity.requests() || !activity.has_head_begun() {
+                self.scanned = activity.requests();
+                self.scan = HeadScan::default();
+            }
+            activity.head_bytes(self.scan.take(bytes));
+        }
+    }
+
     fn wrote(&mut self, polled: Poll<io::Result<usize>>, activity: &Activity) -> Poll<io::Result<usize>> {
         self.blocked = polled.is_pending();
         if let Poll::Ready(Ok(count)) = &polled {
@@ -188,21 +207,25 @@ impl<S: AsyncWrite + Unpin> Inner<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for LinkIo<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, target: &mut [u8]) -> Poll<io::Result<usize>> {
-        let activity = &self.0.activity;
         let mut inner = self.0.lock();
         let read = ready!(Pin::new(&mut inner.stream).poll_read(cx, target))?;
-        activity.stripe().received(read);
-        if read == 0 {
-            activity.input_ended();
-        } else if !activity.is_busy() {
-            if inner.scanned != activity.requests() || !activity.has_head_begun() {
-                inner.scanned = activity.requests();
-                inner.scan = HeadScan::default();
-            }
-            let ambiguous = inner.scan.take(target.get(..read).unwrap_or(&[]));
-            activity.head_bytes(ambiguous);
-        }
+        inner.has_read(target.get(..read).unwrap_or(&[]), &self.0.activity);
         Poll::Ready(Ok(read))
+    }
+}
+
+impl<S: ReadUninit + AsyncWrite + Unpin> ReadUninit for LinkIo<S> {
+    fn poll_read_uninit<'a>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &'a mut [MaybeUninit<u8>],
+    ) -> Option<Poll<io::Result<&'a mut [u8]>>> {
+        let mut inner = self.0.lock();
+        let polled = Pin::new(&mut inner.stream).poll_read_uninit(cx, buffer)?;
+        if let Poll::Ready(Ok(bytes)) = &polled {
+            inner.has_read(bytes, &self.0.activity);
+        }
+        Some(polled)
     }
 }
 
@@ -237,7 +260,6 @@ mod tests {
     use crate::http::Metrics;
     use futures_lite::future::block_on;
     use std::task::Waker;
-    use std::time::Instant;
 
     /// A socket that takes `room` bytes and whose peer has closed its side.
     #[derive(Default)]
@@ -274,10 +296,9 @@ mod tests {
     }
 
     #[test]
-    #[allow(clippy::disallowed_methods, reason = "any instant will do")]
     fn what_a_slow_reader_has_not_taken_is_known_and_sent_after_its_half_close() {
         let peer = ([127, 0, 0, 1], 1).into();
-        let activity = Arc::new(Activity::new(peer, Instant::now(), Metrics::new().stripe()));
+        let activity = Arc::new(Activity::new(peer, Metrics::new().stripe()));
         let link = Link::new(HalfClosed { room: 3, ..HalfClosed::default() }, Arc::clone(&activity));
         let mut io = LinkIo(Arc::clone(&link));
         let mut cx = Context::from_waker(Waker::noop());

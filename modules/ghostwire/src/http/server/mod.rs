@@ -97,7 +97,7 @@ pub(crate) struct Service<H> {
     pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) alt_svc: Option<HeaderValue>,
     /// Requests in work.
-    pub(crate) requests: AtomicUsize,
+    pub(crate) requests: Arc<AtomicUsize>,
     connections: AtomicUsize,
     refusals: AtomicUsize,
     /// A connection ended.
@@ -160,7 +160,7 @@ impl<H: Handler> Server<H> {
             limits: Arc::clone(&self.limits),
             tls: self.tls.clone(),
             alt_svc: self.alt_svc.clone(),
-            requests: AtomicUsize::new(0),
+            requests: self.metrics.in_work(),
             connections: AtomicUsize::new(0),
             refusals: AtomicUsize::new(0),
             ended: Event::new(),

@@ -12,6 +12,7 @@ use http::{Request, Response, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use shroud_runtime::Runtime;
+use shroud_runtime::task::polled_at;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -38,9 +39,9 @@ pub(crate) async fn respond<R: Runtime, H: Handler>(
     context: Arc<Context<R, H>>,
     request: Request<Incoming>,
 ) -> Result<Response<Answered<R, H>>, Infallible> {
-    let in_work = InWork::enter(context);
+    let mut in_work = InWork::enter(context);
     let Context { runtime, service, activity, takeover } = &*in_work.context;
-    let begun = activity.now();
+    let begun = polled_at().unwrap_or_else(|| runtime.now());
     let ambiguous = activity.request_begun(!http_body::Body::is_end_stream(request.body()));
     let limit = service.limits.body_bytes;
     let request = request.map(|body| Body::received(body, Arc::clone(activity), limit));
@@ -54,13 +55,15 @@ pub(crate) async fn respond<R: Runtime, H: Handler>(
     if activity.is_body_unread() || ambiguous {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    if let Some(date) = activity.date(|| runtime.unix_time()) {
+    let now = runtime.now();
+    if let Some(date) = activity.date(now, || runtime.unix_time()) {
         response.headers_mut().entry(DATE).or_insert(date);
     }
     if let Some(elsewhere) = &service.alt_svc {
         response.headers_mut().entry(ALT_SVC).or_insert_with(|| elsewhere.clone());
     }
-    activity.stripe().request_answered(response.status(), runtime.now().saturating_duration_since(begun));
+    activity.stripe().request_answered(response.status(), now.saturating_duration_since(begun));
+    in_work.answered = true;
     Ok(response.map(|body| Answered { body, _in_work: in_work }))
 }
 
@@ -97,13 +100,14 @@ fn refuse(
 struct InWork<R, H> {
     context: Arc<Context<R, H>>,
     over_limit: bool,
+    answered: bool,
 }
 
 impl<R, H> InWork<R, H> {
     fn enter(context: Arc<Context<R, H>>) -> Self {
         let before = context.service.requests.fetch_add(1, Ordering::Relaxed);
         let over_limit = before >= context.service.limits.requests;
-        Self { context, over_limit }
+        Self { context, over_limit, answered: false }
     }
 }
 
@@ -111,6 +115,9 @@ impl<R, H> Drop for InWork<R, H> {
     fn drop(&mut self) {
         self.context.service.requests.fetch_sub(1, Ordering::Relaxed);
         self.context.activity.request_ended();
+        if !self.answered {
+            self.context.activity.stripe().request_abandoned();
+        }
     }
 }
 

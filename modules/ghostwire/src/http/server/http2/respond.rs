@@ -68,10 +68,9 @@ pub(super) async fn respond<R: Runtime, H: Handler>(
     shared: Arc<Shared<R, H>>,
     request: Request<Incoming>,
 ) -> Result<Response<Answered<R, H>>, Infallible> {
-    let in_work = InWork::enter(shared);
+    let mut in_work = InWork::enter(shared);
     let Shared { runtime, service, info, stripe, signals, date, .. } = &*in_work.shared;
     let begun = runtime.now();
-    stripe.request_begun();
     let limits = &service.limits;
     let mut request = request.map(|body| {
         let receiving = !http_body::Body::is_end_stream(&body);
@@ -93,6 +92,7 @@ pub(super) async fn respond<R: Runtime, H: Handler>(
     }
     stripe.request_answered(response.status(), now.saturating_duration_since(begun));
     signals.moved();
+    in_work.answered = true;
     Ok(response.map(|body| Answered { body, rest: Bytes::new(), ended: false, in_work }))
 }
 
@@ -135,6 +135,7 @@ fn refuse(request: &mut Request<Body>, over_limit: bool, body_limit: u64) -> Opt
 struct InWork<R, H> {
     shared: Arc<Shared<R, H>>,
     over_limit: bool,
+    answered: bool,
     finished: bool,
 }
 
@@ -142,14 +143,16 @@ impl<R, H> InWork<R, H> {
     fn enter(shared: Arc<Shared<R, H>>) -> Self {
         let before = shared.service.requests.fetch_add(1, Ordering::Relaxed);
         let over_limit = before >= shared.service.limits.requests;
-        Self { shared, over_limit, finished: false }
+        Self { shared, over_limit, answered: false, finished: false }
     }
 }
 
 impl<R, H> Drop for InWork<R, H> {
     fn drop(&mut self) {
         self.shared.service.requests.fetch_sub(1, Ordering::Relaxed);
-        self.shared.stripe.request_ended();
+        if !self.answered {
+            self.shared.stripe.request_abandoned();
+        }
         self.shared.request_ended(self.finished);
     }
 }
