@@ -98,6 +98,18 @@ macro_rules! tests_of {
                     slow_readers_get_it_all,
                     drain_deadline,
                 }
+                tls {
+                    both_protocols_on_one_port,
+                    http2_in_the_clear,
+                    streams_and_trailers,
+                    broken_off_responses,
+                    bad_handshakes,
+                    client_certificates,
+                    resumption_and_new_certificates,
+                    redirects,
+                    proxies,
+                    connections_that_end,
+                }
                 http2_hostile {
                     violations,
                     rapid_reset,

@@ -17,7 +17,7 @@ mod server;
 pub(crate) mod upgrade;
 
 pub use body::{Body, BodyError};
-pub use client::{Client, ClientError, ClientLimits};
+pub use client::{Client, ClientError, ClientLimits, Proxy};
 pub use cors::Cors;
 pub use handler::{Handler, HandlerFn, handler_fn};
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};

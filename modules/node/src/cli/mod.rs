@@ -4,12 +4,14 @@ mod backends;
 mod compare;
 mod config;
 mod genesis;
+mod get;
 mod inspect;
 mod keep_segments;
 mod node;
 mod output;
 #[cfg(feature = "sim")]
 mod sim;
+mod tls;
 mod wallet;
 mod ws;
 
@@ -39,6 +41,8 @@ enum Command {
     Genesis(genesis::Genesis),
     /// Keys in encrypted keystores: make, import, list, send, balance
     Wallet(wallet::Wallet),
+    /// Ask an HTTP server: a small curl
+    Get(Box<get::Get>),
     /// Connect to a WebSocket server: send lines of standard input, print what arrives
     Ws(ws::Ws),
     /// Print the node's configuration after flags, environment, file and defaults are merged
@@ -112,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::Backends(command) => command.run(),
         Command::Genesis(command) => command.run(),
         Command::Wallet(command) => command.run(),
+        Command::Get(command) => command.run(),
         Command::Ws(command) => command.run(),
         Command::Config(flags) => config::print(*flags),
         Command::Tasks(command) => command.run(),

@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn what_a_slow_reader_has_not_taken_is_known_and_sent_after_its_half_close() {
-        let peer = ([127, 0, 0, 1], 1).into();
+        let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
         let activity = Arc::new(Activity::new(peer, Metrics::new().stripe()));
         let link = Link::new(HalfClosed { room: 3, ..HalfClosed::default() }, Arc::clone(&activity));
         let mut io = LinkIo(Arc::clone(&link));

@@ -9,10 +9,12 @@ use super::super::info::ConnectionInfo;
 use super::super::metrics::Stripe;
 use super::{Counted, connection, http2};
 use futures_io::{AsyncRead, AsyncWrite};
+use shroud_runtime::net::ReadUninit;
 use shroud_runtime::{ByteStream, Runtime, RuntimeExt};
 use shroud_rustls::{Failed, TlsStream, accept, alpn};
 use std::future::{Future as _, poll_fn};
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -193,6 +195,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Front<S> {
             self.first = Vec::new();
         }
         Poll::Ready(Ok(count))
+    }
+}
+
+impl<S: ReadUninit + Unpin> ReadUninit for Front<S> {
+    fn poll_read_uninit<'a>(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &'a mut [MaybeUninit<u8>],
+    ) -> Option<Poll<io::Result<&'a mut [u8]>>> {
+        if self.first.is_empty() { Pin::new(&mut self.stream).poll_read_uninit(cx, buffer) } else { None }
     }
 }
 

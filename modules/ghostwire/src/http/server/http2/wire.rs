@@ -2,8 +2,10 @@
 
 use super::super::super::metrics::Stripe;
 use futures_io::{AsyncRead, AsyncWrite};
+use shroud_runtime::net::ReadUninit;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,6 +43,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         (self.sent.load(Relaxed), self.blocked.load(Relaxed))
     }
 
+    fn has_read(&self, count: usize) {
+        self.stripe.received(count);
+        if count == 0 {
+            self.ended.store(true, Relaxed);
+        }
+    }
+
     fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         self.blocked.store(polled.is_pending(), Relaxed);
         if let Poll::Ready(Ok(count)) = &polled {
@@ -69,11 +78,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WireIo<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, target: &mut [u8]) -> Poll<io::Result<usize>> {
         let read = ready!(Pin::new(&mut *self.0.lock()).poll_read(cx, target))?;
-        self.0.stripe.received(read);
-        if read == 0 {
-            self.0.ended.store(true, Relaxed);
-        }
+        self.0.has_read(read);
         Poll::Ready(Ok(read))
+    }
+}
+
+impl<S: ReadUninit + AsyncWrite + Unpin> ReadUninit for WireIo<S> {
+    fn poll_read_uninit<'a>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &'a mut [MaybeUninit<u8>],
+    ) -> Option<Poll<io::Result<&'a mut [u8]>>> {
+        let polled = Pin::new(&mut *self.0.lock()).poll_read_uninit(cx, buffer)?;
+        if let Poll::Ready(Ok(bytes)) = &polled {
+            self.0.has_read(bytes.len());
+        }
+        Some(polled)
     }
 }
 
