@@ -19,10 +19,13 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+/// hyper's connection over a stream with TLS or without.
+type Http1<R> = Connection<HyperIo<Transport<<R as Runtime>::Stream>>, Body>;
+
 /// A connection, with no response outstanding.
 pub(super) struct Open<R: Runtime> {
     pub(super) sender: SendRequest<Body>,
-    pub(super) connection: Pin<Box<Connection<HyperIo<Transport<R::Stream>>, Body>>>,
+    pub(super) connection: Pin<Box<Http1<R>>>,
     pub(super) since: Instant,
 }
 
