@@ -32,4 +32,8 @@ impl Environment for World {
     fn after(&self, delay: Duration, job: Job) {
         self.0.at(self.0.time() + delay, job);
     }
+
+    fn block(&self, job: &mut dyn FnMut()) -> Duration {
+        self.0.block(job)
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! - `seam`: the same hyper server over the seam and written directly on each runtime's own API, in ABBA blocks.
 //! - `idle`: memory of an idle task and of an idle HTTP connection on each backend, as a slope over several sizes.
+//! - `websocket`: an echoed message and an idle connection, against fastwebsockets on Tokio.
 //! - `floors`: loopback, signatures, sync and the contract engine.
 #![forbid(unsafe_code)]
 
@@ -9,6 +10,7 @@ mod arms;
 mod child;
 mod idle;
 mod seam;
+mod websocket;
 
 use clap::{Parser, Subcommand};
 use shroud_bench::floors;
@@ -34,6 +36,8 @@ enum Command {
     Seam(seam::Seam),
     /// Memory of an idle task and of an idle connection on each backend
     Idle(idle::Idle),
+    /// Server CPU of an echoed WebSocket message, and memory of an idle connection, against fastwebsockets
+    Websocket(websocket::Websocket),
     /// Loopback, signatures, sync and the contract engine on this machine
     Floors,
     /// Serve "Hello, world!" on one arm until killed (started by `seam` and `idle`)
@@ -42,6 +46,12 @@ enum Command {
         /// Which server
         #[arg(value_enum)]
         arm: arms::Arm,
+    },
+    /// Echo WebSocket messages until killed (started by `websocket`)
+    #[command(hide = true)]
+    ServeWebsocket {
+        /// A backend, or the peer
+        arm: String,
     },
     /// Hold as many idle tasks as standard input asks for (started by `idle`)
     #[command(hide = true)]
@@ -66,6 +76,8 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Seam(seam) => seam.run(),
         Command::Idle(idle) => idle.run(),
         Command::Serve { arm } => arm.serve(),
+        Command::Websocket(websocket) => websocket.run(),
+        Command::ServeWebsocket { arm } => websocket::serve(&arm),
         Command::HoldTasks { backend } => idle::hold_tasks(&backend),
         Command::Floors => {
             let directory = tempfile::tempdir()?;

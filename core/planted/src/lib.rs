@@ -31,10 +31,14 @@ pub enum Fault {
     ForgetDirectories,
     /// After a restart the journal's last record counts as durable although its sync had failed. The second find.
     TrustLastRecord,
+    /// A transaction is refused because of a block that is not durable yet, and at once. The third find.
+    RefuseUncommitted,
+    /// Some memory of each transaction that is included is never given back.
+    LeakMemory,
 }
 
 /// All of them.
-pub const FAULTS: [Fault; 9] = [
+pub const FAULTS: [Fault; 11] = [
     Fault::AcknowledgeBeforeSync,
     Fault::SkipTornTailCheck,
     Fault::ApplyTwiceOnRetry,
@@ -44,6 +48,8 @@ pub const FAULTS: [Fault; 9] = [
     Fault::ReadUncommitted,
     Fault::ForgetDirectories,
     Fault::TrustLastRecord,
+    Fault::RefuseUncommitted,
+    Fault::LeakMemory,
 ];
 
 thread_local! {

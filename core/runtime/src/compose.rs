@@ -21,10 +21,19 @@ use std::time::{Duration, Instant};
 /// A blocking job.
 pub type Job = Box<dyn FnOnce() + Send>;
 
+/// A blocking job, and what tells its caller of the result.
+pub type TimedJob = Box<dyn FnOnce() -> Job + Send>;
+
 /// Threads for blocking jobs.
 pub trait Offload: Send + Sync + 'static {
     /// Runs `job` on a blocking thread, or drops it when the pool has shut down. Jobs do not panic.
     fn run_blocking(&self, job: Job);
+
+    /// Runs `job` in the same way, and what it gives back once the time that it took has passed. On a thread that is at
+    /// once; in virtual time nothing passes by itself.
+    fn run_blocking_timed(&self, job: TimedJob) {
+        self.run_blocking(Box::new(move || job()()));
+    }
 }
 
 /// Who polls: the whole of what an executor must do. Names, cancellation, panics and statistics are the seam's.
@@ -164,6 +173,11 @@ impl<E: Executor, I: Io> Composed<E, I> {
         };
         self.shared.tree.shut_down().await;
         result
+    }
+
+    /// The half that waits for the kernel, for what only one kind of it can do.
+    pub fn io(&self) -> &I {
+        &self.shared.io
     }
 
     fn start<F>(&self, name: &'static str, class: Option<Class>, task: F) -> Task<F::Output>
@@ -316,11 +330,14 @@ where
     T: Send + 'static,
 {
     let (sender, receiver) = oneshot::channel();
-    pool.run_blocking(Box::new(move || {
+    pool.run_blocking_timed(Box::new(move || {
+        let result = catch_unwind(AssertUnwindSafe(job));
         // A panic drops the sender, which the receiver reports; the pool's thread lives on.
-        if let Ok(value) = catch_unwind(AssertUnwindSafe(job)) {
-            let _ = sender.send(value);
-        }
+        Box::new(move || {
+            if let Ok(value) = result {
+                let _ = sender.send(value);
+            }
+        })
     }));
     receiver.await.map_err(|_| Lost)
 }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::time::Duration;
 
 /// How [`crate::Runtime::open`] opens a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,28 @@ impl OpenOptions {
     pub const fn creating() -> Self {
         Self { create: true, ..Self::writing() }
     }
+}
+
+/// What is known of an open file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileStatus {
+    /// What it is.
+    pub kind: FileKind,
+    /// Its length in bytes; of no meaning unless it is a regular file.
+    pub length: u64,
+    /// When its content was last changed, since the Unix epoch, as finely as the file system keeps it.
+    pub modified: Duration,
+}
+
+/// What an open file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    Regular,
+    /// A directory.
+    Directory,
+    /// A device, a pipe, a socket.
+    Other,
 }
 
 /// A buffer that was lent to a file operation, and how the operation went.
@@ -74,6 +97,9 @@ pub trait BlockFile: Send + Sync + 'static {
 
     /// Sets the length, cutting or extending with zeros.
     fn set_len(&self, length: u64) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// What kind of file it is, how long, and when it was last changed (`fstat(2)`).
+    fn status(&self) -> impl Future<Output = io::Result<FileStatus>> + Send;
 
     /// The length in bytes.
     fn len(&self) -> impl Future<Output = io::Result<u64>> + Send;

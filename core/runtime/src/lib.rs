@@ -37,8 +37,8 @@ pub mod task;
 pub mod time;
 
 pub use backend::{Backend, Capabilities, Config, StartError, Unavailable};
-pub use compose::{Composed, Executor, Io, Job, Offload};
-pub use file::{BlockFile, OpenOptions};
+pub use compose::{Composed, Executor, Io, Job, Offload, TimedJob};
+pub use file::{BlockFile, FileKind, FileStatus, OpenOptions};
 pub use flow::cancel::CancellationToken;
 pub use net::{
     ByteStream, ConnectOptions, Datagram, DatagramCapabilities, DatagramOptions, Ecn, ListenOptions,

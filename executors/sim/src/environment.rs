@@ -23,4 +23,7 @@ pub trait Environment: Send + Sync + 'static {
 
     /// Runs `job` after `delay`, as an event.
     fn after(&self, delay: Duration, job: Job);
+
+    /// Runs a blocking job now and gives the time that it would have taken, which passes for nobody else meanwhile.
+    fn block(&self, job: &mut dyn FnMut()) -> Duration;
 }

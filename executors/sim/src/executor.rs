@@ -2,12 +2,12 @@
 
 use crate::process::Process;
 use crate::scheduler::Core;
-use shroud_runtime::{Executor, Job, Offload};
+use shroud_runtime::{Executor, Job, Offload, TimedJob};
 use std::future::Future;
 use std::sync::Arc;
 
-/// Spawns tasks of one process onto the scheduler. Blocking jobs run one after the other on the scheduler's thread, at an
-/// instant between two turns that is drawn from the seed.
+/// Spawns tasks of one process onto the scheduler. Blocking jobs run on the scheduler's thread, each at an instant between
+/// two turns that is drawn from the seed; their results are there when the time that they took has passed.
 #[derive(Clone)]
 pub struct SimExecutor {
     pub(crate) core: Arc<Core>,
@@ -30,6 +30,13 @@ impl std::fmt::Debug for SimExecutor {
 
 impl Offload for SimExecutor {
     fn run_blocking(&self, job: Job) {
+        self.run_blocking_timed(Box::new(move || {
+            job();
+            Box::new(|| {})
+        }));
+    }
+
+    fn run_blocking_timed(&self, job: TimedJob) {
         self.core.run_later(self.process, job);
     }
 }

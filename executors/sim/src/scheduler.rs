@@ -5,7 +5,7 @@ use crate::executor::SimExecutor;
 use crate::policy::{Changes, Policy, priority};
 use crate::process::{Process, State as ProcessState};
 use crate::task::{Body, Handle, Slot};
-use shroud_runtime::Job;
+use shroud_runtime::{Job, TimedJob};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -154,9 +154,11 @@ impl Scheduler {
     /// that needs this is not reproducible.
     #[must_use]
     pub fn wait_for_foreign_wake(&self, patience: Duration) -> bool {
-        let state = self.core.state();
+        let mut state = self.core.state();
+        state.sleeping = true;
         let waited = self.core.woken.wait_timeout_while(state, patience, |state| state.ready.is_empty());
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.sleeping = false;
         !state.ready.is_empty()
     }
 }
@@ -187,6 +189,18 @@ struct State {
     processes: Vec<ProcessState>,
     next_number: u64,
     changes: Changes,
+    /// Somebody waits for a foreign thread to make a task ready.
+    sleeping: bool,
+}
+
+impl State {
+    fn is_ready(&mut self, index: usize, number: u64, woken: &Condvar) {
+        self.ready.push_back((index, number));
+        // Telling nobody would cost a call of the kernel each time.
+        if self.sleeping {
+            woken.notify_one();
+        }
+    }
 }
 
 /// A task that was chosen.
@@ -224,8 +238,7 @@ impl Core {
         let handle = Arc::new(Handle { number, index, queued: AtomicBool::new(true), core });
         let waker = Waker::from(Arc::clone(&handle));
         entry.insert(Slot { number, process: process.0, priority, body: Some(body), handle, waker });
-        state.ready.push_back((index, number));
-        self.woken.notify_one();
+        state.is_ready(index, number, &self.woken);
     }
 }
 
@@ -238,35 +251,59 @@ impl Core {
     pub(crate) fn make_ready(&self, index: usize, number: u64) {
         let mut state = self.state();
         if state.tasks.get(index).is_some_and(|slot| slot.number == number) {
-            state.ready.push_back((index, number));
-            self.woken.notify_one();
+            state.is_ready(index, number, &self.woken);
         }
     }
 
-    pub(crate) fn run_later(self: &Arc<Self>, process: Process, job: Job) {
+    /// Runs a blocking job at an instant that is drawn, and tells of its result when its time has passed.
+    pub(crate) fn run_later(self: &Arc<Self>, process: Process, job: TimedJob) {
         let delay = between(self.environment.draw(), JOB_DELAY);
-        let core = Arc::downgrade(self);
-        let run = Box::new(move || {
-            if let Some(core) = core.upgrade() {
-                core.run_job(process, job);
+        self.at_work(process, delay, move |core| {
+            let (mut job, mut tell) = (Some(job), None);
+            let took = core.environment.block(&mut || tell = job.take().map(|job| job()));
+            let Some(tell) = tell else { return };
+            if took.is_zero() {
+                return tell();
             }
+            core.at_work(process, took, move |_| tell());
         });
-        self.environment.after(delay, run);
     }
 
-    fn run_job(&self, process: Process, job: Job) {
+    /// Does something after `delay`, or once the process goes on if it is paused then; never if it is killed before.
+    fn at_work(
+        self: &Arc<Self>,
+        process: Process,
+        delay: Duration,
+        action: impl FnOnce(&Arc<Self>) + Send + 'static,
+    ) {
+        let core = Arc::downgrade(self);
+        let act: Job = Box::new(move || {
+            if let Some(core) = core.upgrade() {
+                action(&core);
+            }
+        });
+        let core = Arc::downgrade(self);
+        let due = Box::new(move || {
+            if let Some(core) = core.upgrade() {
+                core.act_or_hold(process, act);
+            }
+        });
+        self.environment.after(delay, due);
+    }
+
+    fn act_or_hold(&self, process: Process, act: Job) {
         {
             let mut state = self.state();
             match state.processes.get_mut(process.0) {
-                Some(owner) if owner.paused && !owner.dead => return owner.held_jobs.push(job),
+                Some(owner) if owner.paused && !owner.dead => return owner.held_jobs.push(act),
                 Some(owner) if !owner.dead => {}
                 _ => {
                     drop(state);
-                    return drop(job);
+                    return drop(act);
                 }
             }
         }
-        job();
+        act();
     }
 
     /// Polls one ready task; `false` when there is none.

@@ -6,15 +6,17 @@ use glommio::io::BufferedFile;
 use rustix::io::fcntl_dupfd_cloexec;
 use send_wrapper::SendWrapper;
 use shroud_runtime::compose::offload;
-use shroud_runtime::file::Lent;
+use shroud_runtime::file::{FileKind, FileStatus, Lent};
 use shroud_runtime::{BlockFile, Offload, OpenOptions};
 use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Bytes that one ring operation moves at most: glommio copies through a buffer of its own, which this bounds.
 const MAX_OPERATION: usize = 1 << 20;
@@ -42,13 +44,18 @@ impl GlommioFile {
     ) -> io::Result<Self> {
         let path = path.to_owned();
         let open = move || {
-            File::options()
+            let file = File::options()
                 .read(options.read)
                 .write(options.write)
                 .create(options.create)
                 .create_new(options.create_new)
                 .truncate(options.truncate)
-                .open(path)
+                // Means nothing to files and directories; without it, opening a pipe would wait for its other end.
+                .custom_flags(if options.write { 0 } else { libc::O_NONBLOCK })
+                .open(path)?;
+            // The ring would take the flag as a wish to fail rather than to wait for the disk.
+            rustix::fs::fcntl_setfl(&file, rustix::fs::OFlags::empty())?;
+            Ok::<_, io::Error>(file)
         };
         let file = offload(&**pool, open).await??;
         // SAFETY: the descriptor is open and owned, and its ownership moves into glommio's file, which closes it.
@@ -116,6 +123,20 @@ impl BlockFile for GlommioFile {
 
     fn set_len(&self, length: u64) -> impl Future<Output = io::Result<()>> + Send {
         self.run(move |file| file.set_len(length))
+    }
+
+    async fn status(&self) -> io::Result<FileStatus> {
+        let status = rustix::fs::fstat(self.descriptor())?;
+        let kind = match rustix::fs::FileType::from_raw_mode(status.st_mode) {
+            rustix::fs::FileType::RegularFile => FileKind::Regular,
+            rustix::fs::FileType::Directory => FileKind::Directory,
+            _ => FileKind::Other,
+        };
+        let length = u64::try_from(status.st_size).map_err(io::Error::other)?;
+        // A file from before the epoch is as good as one of it.
+        let seconds = u64::try_from(status.st_mtime).unwrap_or(0);
+        let nanoseconds = u32::try_from(status.st_mtime_nsec).unwrap_or(0);
+        Ok(FileStatus { kind, length, modified: Duration::new(seconds, nanoseconds) })
     }
 
     async fn len(&self) -> io::Result<u64> {

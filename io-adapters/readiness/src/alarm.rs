@@ -43,8 +43,9 @@ impl<T: ReactorTimer> Alarm for LazyAlarm<T> {
 
     fn poll_fired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.deadline else { return Poll::Pending };
-        // A busy task's alarm is polled with each of its polls, and hardly ever due: the time at which the poll began will do.
-        if let (Some(now), Some(armed), Some(waiting)) = (polled_at(), self.armed, &self.waiting)
+        // A busy task's alarm is polled with each of its polls, and hardly ever due. The time at which the poll began will do:
+        // a timer that goes off since then has the task polled again.
+        if let (Some(now), Some(armed), Some(waiting)) = (polled_at(cx.waker()), self.armed, &self.waiting)
             && now < armed
             && armed <= deadline
             && waiting.will_wake(cx.waker())

@@ -1,14 +1,15 @@
 //! Files on the executor's blocking threads.
 
 use shroud_runtime::compose::offload;
-use shroud_runtime::file::Lent;
+use shroud_runtime::file::{FileKind, FileStatus, Lent};
 use shroud_runtime::{BlockFile, Offload, OpenOptions};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// A file whose every operation is one job on a blocking thread: none of them can be known not to wait for a disk.
 pub struct PoolFile {
@@ -30,6 +31,8 @@ impl PoolFile {
                 .create(options.create)
                 .create_new(options.create_new)
                 .truncate(options.truncate)
+                // Means nothing to files and directories; without it, opening a pipe would wait for its other end.
+                .custom_flags(if options.write { 0 } else { libc::O_NONBLOCK })
                 .open(path)
         };
         let file = offload(&**pool, open).await??;
@@ -86,6 +89,21 @@ impl BlockFile for PoolFile {
 
     async fn set_len(&self, length: u64) -> io::Result<()> {
         self.run(move |file| file.set_len(length)).await
+    }
+
+    async fn status(&self) -> io::Result<FileStatus> {
+        self.run(|file| {
+            let metadata = file.metadata()?;
+            let kind = match metadata.file_type() {
+                kind if kind.is_file() => FileKind::Regular,
+                kind if kind.is_dir() => FileKind::Directory,
+                _ => FileKind::Other,
+            };
+            // A file from before the epoch is as good as one of it.
+            let modified = metadata.modified()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            Ok(FileStatus { kind, length: metadata.len(), modified })
+        })
+        .await
     }
 
     async fn len(&self) -> io::Result<u64> {

@@ -12,7 +12,7 @@ use crate::host::{Host, HostId, Owner};
 use crate::network::link::nanoseconds;
 use crate::trace::Kind;
 use crate::universe::{Universe, World};
-use shroud_runtime::file::Lent;
+use shroud_runtime::file::{FileStatus, Lent};
 use shroud_runtime::{BlockFile, OpenOptions};
 use std::future::poll_fn;
 use std::io;
@@ -32,6 +32,7 @@ pub(crate) enum Request {
     Allocate { file: FileHandle, offset: u64, length: u64 },
     SetLength(FileHandle, u64),
     Length(FileHandle),
+    Status(FileHandle),
     ReadDirectory(PathBuf),
     CreateDirectories(PathBuf),
     Rename(PathBuf, PathBuf),
@@ -46,6 +47,7 @@ pub(crate) enum Value {
     Nothing,
     File(FileHandle),
     Count(u64),
+    Status(FileStatus),
     Paths(Vec<PathBuf>),
 }
 
@@ -80,7 +82,9 @@ impl World {
         let Some(operation) = self.operations.get_mut(key) else { return };
         let owner = operation.owner;
         let Stage::Asked(request) = std::mem::replace(&mut operation.stage, Stage::Taken) else { return };
+        let now = self.now;
         let Some(host) = self.alive(owner) else { return };
+        host.disk.set_date(host.clock.wall(now));
         let (stage, latency, detail) = perform(host, request);
         if let Some(operation) = self.operations.get_mut(key) {
             operation.stage = stage;
@@ -174,6 +178,10 @@ fn perform(host: &mut Host, request: Request) -> (Stage, Duration, u64) {
             (Ok(ticket), latency) => return (Stage::Syncing(ticket), latency, detail),
             (Err(error), latency) => ((Err(error), latency), Vec::new()),
         },
+        Request::SyncDirectory(path) => match disk.begin_sync_dir(&path, chance) {
+            (Ok(ticket), latency) => return (Stage::Syncing(ticket), latency, detail),
+            (Err(error), latency) => ((Err(error), latency), Vec::new()),
+        },
         other => (other.perform(disk, chance), Vec::new()),
     };
     let detail = detail << 1 | u64::from(result.is_err());
@@ -195,6 +203,10 @@ impl Request {
                 let (result, latency) = disk.len(file, chance);
                 (result.map(Value::Count), latency)
             }
+            Self::Status(file) => {
+                let (result, latency) = disk.status(file, chance);
+                (result.map(Value::Status), latency)
+            }
             Self::ReadDirectory(path) => {
                 let (result, latency) = disk.read_dir(&path, chance);
                 (result.map(Value::Paths), latency)
@@ -202,8 +214,9 @@ impl Request {
             Self::CreateDirectories(path) => unit(disk.create_dir_all(&path, chance)),
             Self::Rename(from, to) => unit(disk.rename(&from, &to, chance)),
             Self::Remove(path) => unit(disk.remove_file(&path, chance)),
-            Self::SyncDirectory(path) => unit(disk.sync_dir(&path, chance)),
-            Self::Read { .. } | Self::Write { .. } | Self::Sync(_) => (Ok(Value::Nothing), Duration::ZERO),
+            Self::Read { .. } | Self::Write { .. } | Self::Sync(_) | Self::SyncDirectory(_) => {
+                (Ok(Value::Nothing), Duration::ZERO)
+            }
         }
     }
 }
@@ -294,6 +307,13 @@ impl BlockFile for SimFile {
 
     async fn set_len(&self, length: u64) -> io::Result<()> {
         self.run(Request::SetLength(self.handle, length)).await
+    }
+
+    async fn status(&self) -> io::Result<FileStatus> {
+        match operate(&self.universe, self.owner, Request::Status(self.handle)).await.0? {
+            Value::Status(status) => Ok(status),
+            _ => Err(dead()),
+        }
     }
 
     async fn len(&self) -> io::Result<u64> {

@@ -10,7 +10,7 @@
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod alarm;
 mod arena;
@@ -22,6 +22,7 @@ mod event;
 mod file;
 mod host;
 mod io;
+pub mod memory;
 mod network;
 mod trace;
 mod universe;

@@ -13,7 +13,7 @@ use crate::trace::{Kind, Record, Recording, Trace};
 use shroud_runtime::Job;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -51,6 +51,9 @@ pub(crate) struct Shared {
     now: AtomicU64,
     /// When the next event is; `u64::MAX`: there is none.
     next: AtomicU64,
+    /// Whether a blocking job runs, and how long it has taken so far.
+    blocking: AtomicBool,
+    taken: AtomicU64,
     /// The instant that stands for the time 0 of all monotonic clocks.
     base: Instant,
     state: Mutex<World>,
@@ -151,8 +154,14 @@ impl Universe {
         };
         #[allow(clippy::disallowed_methods, reason = "the one instant that all virtual time is counted from")]
         let base = Instant::now();
-        let shared =
-            Shared { now: AtomicU64::new(0), next: AtomicU64::new(u64::MAX), base, state: Mutex::new(world) };
+        let shared = Shared {
+            now: AtomicU64::new(0),
+            next: AtomicU64::new(u64::MAX),
+            blocking: AtomicBool::new(false),
+            taken: AtomicU64::new(0),
+            base,
+            state: Mutex::new(world),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -250,9 +259,18 @@ impl Universe {
         });
     }
 
-    /// Lets time pass without firing anything.
+    /// Lets time pass without firing anything: in a blocking job for it alone.
     pub fn spend(&self, cost: Duration) {
-        self.shared.now.fetch_add(nanoseconds(cost), Relaxed);
+        let time = if self.shared.blocking.load(Relaxed) { &self.shared.taken } else { &self.shared.now };
+        time.fetch_add(nanoseconds(cost), Relaxed);
+    }
+
+    /// Runs a blocking job, and gives the time that it took: the world stands still meanwhile.
+    pub fn block(&self, job: &mut dyn FnMut()) -> Duration {
+        self.shared.blocking.store(true, Relaxed);
+        job();
+        self.shared.blocking.store(false, Relaxed);
+        Duration::from_nanos(self.shared.taken.swap(0, Relaxed))
     }
 
     /// Fires all that is due.
@@ -373,7 +391,8 @@ impl Universe {
 
     /// A host's monotonic clock.
     pub(crate) fn instant(&self, host: usize) -> Instant {
-        let now = self.shared.now.fetch_add(CLOCK_COST, Relaxed) + CLOCK_COST;
+        self.spend(Duration::from_nanos(CLOCK_COST));
+        let now = self.shared.now.load(Relaxed) + self.shared.taken.load(Relaxed);
         let shown = self.with(|world| world.hosts.get(host).map_or(now, |host| host.clock.monotonic(now)));
         self.shared.base + Duration::from_nanos(shown)
     }

@@ -55,12 +55,18 @@ pub enum OpenError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The store has blocks that the journal does not.
-    #[error("the store is at height {store}, but the journal ends at {journal}: journal files were removed")]
+    #[error(
+        "the store is at height {store}, but the journal ends at {journal}, in segment {segment} at offset {offset}: later records were lost or removed"
+    )]
     StoreAhead {
         /// The store's height.
         store: Height,
         /// The journal's last.
         journal: Height,
+        /// The segment that it ends in.
+        segment: u64,
+        /// Where.
+        offset: u64,
     },
     /// The journal begins after what the store has.
     #[error(
@@ -155,7 +161,8 @@ pub(crate) async fn recover<R: Runtime>(
     let applier = Applier::new(*genesis.parameters(), engine.clone(), cache.clone(), tree, tip);
     let (applier, journal) = match scan {
         None if tip.height.0 > 0 => {
-            return Err(OpenError::StoreAhead { store: tip.height, journal: Height(0) });
+            let journal = Height(0);
+            return Err(OpenError::StoreAhead { store: tip.height, journal, segment: 0, offset: 0 });
         }
         None => {
             write_genesis(runtime, genesis, store, is_new).await?;
@@ -171,10 +178,9 @@ pub(crate) async fn recover<R: Runtime>(
             let applier = replaying.run(&mut scan, applier).await?;
             let journal = scan.next_height();
             if journal <= tip.height {
-                return Err(OpenError::StoreAhead {
-                    store: tip.height,
-                    journal: Height(journal.0.saturating_sub(1)),
-                });
+                let (store, journal) = (tip.height, Height(journal.0.saturating_sub(1)));
+                let (segment, offset) = scan.place();
+                return Err(OpenError::StoreAhead { store, journal, segment, offset });
             }
             let journal = match scan.end() {
                 Some(end) => Journal::resume(runtime.clone(), options, Arc::clone(metrics), end).await?,

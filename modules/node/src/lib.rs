@@ -15,6 +15,11 @@ pub mod rpc;
 #[cfg(feature = "sim")]
 pub mod sim;
 
+/// So that simulations are held to giving memory back: in tests, and with the feature for soaks.
+#[cfg(all(feature = "sim", any(test, feature = "count-memory")))]
+#[global_allocator]
+static MEMORY: shroud_io_sim::memory::Counting = shroud_io_sim::memory::Counting;
+
 pub use shroud_covenant as covenant;
 pub use shroud_crypto as crypto;
 pub use shroud_fjall as fjall;

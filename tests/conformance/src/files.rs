@@ -3,7 +3,7 @@
 use crate::harness::{Spawn, assert_patterned, directory, everywhere, is_simulated, pattern, patterned};
 use futures_lite::future::poll_once;
 use shroud_runtime::flow::{join_all, try_join_all};
-use shroud_runtime::{Backend, BlockFile, OpenOptions, Runtime, RuntimeExt};
+use shroud_runtime::{Backend, BlockFile, FileKind, OpenOptions, Runtime, RuntimeExt};
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -63,6 +63,39 @@ pub fn concurrent_ranges_are_read_back_after_reopening<B: Backend>(backend: &B) 
             let seen = std::fs::read(&path).expect("it is there");
             assert!(seen == whole);
         }
+    });
+}
+
+/// Files and directories are told apart; a change shows in length and time, reading does not.
+pub fn status_tells_kind_length_and_change<B: Backend>(backend: &B) {
+    everywhere(backend, |rt| async move {
+        let (_directory, path) = directory(&rt).await;
+        let before = rt.unix_time();
+        let file = rt.open(&path.join("file"), OpenOptions::creating()).await.expect("it is created");
+        let fresh = file.status().await.expect("it has a status");
+        assert_eq!((fresh.kind, fresh.length), (FileKind::Regular, 0));
+        // File systems date by the kernel's tick, which may lie a little in the past.
+        let tick = Duration::from_millis(50);
+        assert!(
+            fresh.modified + tick >= before && fresh.modified <= rt.unix_time() + tick,
+            "{fresh:?} {before:?}"
+        );
+        rt.sleep(tick).await;
+        write(&file, 10, vec![1; 90]).await;
+        let written = file.status().await.expect("it has a status");
+        assert_eq!(written.length, 100);
+        assert!(written.modified > fresh.modified, "{written:?} {fresh:?}");
+        read(&file, 0, 100).await;
+        let again = rt.open(&path.join("file"), OpenOptions::reading()).await.expect("it is opened again");
+        assert_eq!(again.status().await.expect("it has a status"), written);
+        rt.sleep(tick).await;
+        file.set_len(50).await.expect("it is cut");
+        let cut = again.status().await.expect("it has a status");
+        assert_eq!(cut.length, 50);
+        assert!(cut.modified > written.modified);
+        let folder =
+            rt.open(&path, OpenOptions::reading()).await.expect("directories are opened for reading");
+        assert_eq!(folder.status().await.expect("it has a status").kind, FileKind::Directory);
     });
 }
 

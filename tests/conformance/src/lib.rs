@@ -80,6 +80,7 @@ macro_rules! suite {
                     alarms_are_re_armed_under_load,
                     an_alarm_moves_earlier_and_later,
                     an_alarm_is_disarmed,
+                    sleeps_in_one_long_poll_are_not_missed,
                     a_past_deadline_fires_at_once_and_once,
                     an_alarm_follows_its_task,
                     the_far_future_is_no_overflow,
@@ -126,6 +127,7 @@ macro_rules! suite {
                     open_options_are_honoured,
                     directories_are_listed_renamed_and_removed,
                     missing_files_are_errors,
+                    status_tells_kind_length_and_change,
                     dropped_operations_harm_nothing,
                 }
                 offload {

@@ -8,6 +8,7 @@ use shroud_runtime::time::{Elapsed, MissedTicks};
 use shroud_runtime::{Alarm, Backend, Runtime, RuntimeExt};
 use std::future::poll_fn;
 use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -247,6 +248,29 @@ pub fn intervals_treat_missed_ticks_as_told<B: Backend>(backend: &B) {
                 }
                 before = (due, asked);
             }
+        }
+    });
+}
+
+/// A combinator polls its parts by wakers of its own, within one long poll of the task: none of them may miss its time.
+pub fn sleeps_in_one_long_poll_are_not_missed<B: Backend>(backend: &B) {
+    alone(backend, |rt| async move {
+        for _ in 0..20 {
+            let mut sleeps: FuturesUnordered<_> = (1..=8).map(|millis| rt.sleep(MILLI * millis)).collect();
+            poll_fn(|cx| {
+                // All are armed; then this poll goes on until all are due. On a machine that stood still, one may be by now.
+                let _ = sleeps.poll_next_unpin(cx);
+                let start = rt.now();
+                // Bounded, since a simulated clock stands still meanwhile.
+                let mut spins = 0_u32;
+                while rt.now() < start + MILLI * 10 && spins < 2_000_000 {
+                    spins += 1;
+                    std::hint::spin_loop();
+                }
+                Poll::Ready(())
+            })
+            .await;
+            while sleeps.next().await.is_some() {}
         }
     });
 }

@@ -171,7 +171,7 @@ pub async fn wrong_directories_are_refused<R: Runtime>(runtime: R) {
     let aside = path.join("aside");
     std::fs::rename(&segment, &aside).unwrap();
     let error = try_open(&runtime, path, config()).await.unwrap_err();
-    assert!(matches!(error, OpenError::StoreAhead { store: Height(1), journal: Height(0) }), "{error}");
+    assert!(matches!(error, OpenError::StoreAhead { store: Height(1), journal: Height(0), .. }), "{error}");
     std::fs::rename(&aside, &segment).unwrap();
     std::fs::write(path.join("journal/00000000000000000002.journal"), "").unwrap();
     let error = try_open(&runtime, path, config()).await.unwrap_err();

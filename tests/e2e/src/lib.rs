@@ -5,6 +5,8 @@
 //! backend that this machine cannot run prints `SKIPPED` and why.
 
 #[cfg(test)]
+pub mod files;
+#[cfg(test)]
 pub mod http;
 #[cfg(test)]
 pub mod http2_hostile;
@@ -141,6 +143,14 @@ macro_rules! tests_of {
                     stopping_says_goodbye,
                     json_rpc,
                     hostile_servers,
+                }
+                files {
+                    files_are_served,
+                    ranges,
+                    conditions,
+                    precompressed,
+                    slow_readers,
+                    middleware,
                 }
                 ledger {
                     acknowledged_transfers_survive,

@@ -91,11 +91,13 @@ mod tests {
                     "core" => target.layer == "core",
                     "executors" => dependency == "shroud-runtime",
                     // The neutral bindings implement traits of the core; the readiness adapters share one crate; the
-                    // simulated store stands on the simulated disk, as fjall stands on the kernel's.
+                    // simulated store stands on the simulated disk, as fjall stands on the kernel's; the deterministic
+                    // provider for TLS can be had with a simulated host only.
                     "io-adapters" => {
                         target.layer == "core"
                             || dependency == "shroud-io-readiness"
-                            || (name == "shroud-store-sim" && dependency == "shroud-io-sim")
+                            || (["shroud-store-sim", "shroud-tls-sim"].contains(&name.as_str())
+                                && dependency == "shroud-io-sim")
                     }
                     // The simulator composes its executor and its adapter, for the node and for anybody else.
                     "sim" => {

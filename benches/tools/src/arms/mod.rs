@@ -105,10 +105,10 @@ async fn hello(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible
     Ok(response)
 }
 
-fn listening(address: SocketAddr) {
+pub(crate) fn listening(address: SocketAddr) {
     println!("listening on http://{address}");
 }
 
-fn local() -> SocketAddr {
+pub(crate) fn local() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }

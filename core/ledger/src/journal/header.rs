@@ -10,9 +10,14 @@ use crate::codec::{Reader, Writer as _};
 pub const HEADER_BYTES: usize = 4096;
 
 const MAGIC: [u8; 8] = *b"SHROUDJ\n";
-const VERSION: u32 = 1;
-/// Bytes that the CRC stands after.
-const FIELDS_BYTES: usize = 8 + 4 + 32 + 8 + 8 + 8 + 32;
+const VERSION: u32 = 2;
+/// The first version: it does not say whether the file was new.
+const FIRST_VERSION: u32 = 1;
+/// Bytes before those that tell versions apart.
+const PREFIX_BYTES: usize = 8 + 4;
+/// Bytes that the CRC stands after, in the first version and in this one.
+const FIRST_FIELDS_BYTES: usize = PREFIX_BYTES + 32 + 8 + 8 + 8 + 32;
+const FIELDS_BYTES: usize = FIRST_FIELDS_BYTES + 4;
 
 /// Which segment of which journal a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +28,8 @@ pub struct SegmentHeader {
     pub index: u64,
     /// Fresh entropy for each use of the file.
     pub salt: u64,
+    /// Whether the file held nothing but zeros when it was begun: then whatever is no record and not zero is damage.
+    pub fresh: bool,
     /// What the first record must say.
     pub link: Link,
 }
@@ -41,7 +48,7 @@ pub enum SegmentHeaderError {
     #[error("the segment header does not begin with the journal's magic number")]
     Magic,
     /// Of another version.
-    #[error("the segment has version {version}; this program reads version 1")]
+    #[error("the segment has version {version}; this program reads versions 1 and 2")]
     Version {
         /// The version.
         version: u32,
@@ -62,6 +69,7 @@ impl SegmentHeader {
         out.put_u64(self.salt);
         out.put_u64(self.link.next.0);
         out.put(&self.link.previous.0);
+        out.put_u32(self.fresh.into());
         debug_assert_eq!(out.len(), FIELDS_BYTES);
         let crc = crc32c::crc32c(&out);
         out.put_u32(crc);
@@ -76,19 +84,21 @@ impl SegmentHeader {
         if page.iter().all(|byte| *byte == 0) {
             return Err(SegmentHeaderError::Blank);
         }
-        let (fields, rest) = page.split_at_checked(FIELDS_BYTES).ok_or(SegmentHeaderError::Short)?;
-        let mut reader = Reader::new(fields);
-        if reader.array("the magic number").map_err(short)? != MAGIC {
+        let mut prefix = Reader::new(page);
+        if prefix.array("the magic number").map_err(short)? != MAGIC {
             return Err(SegmentHeaderError::Magic);
         }
-        let version = reader.u32("the version").map_err(short)?;
+        let version = prefix.u32("the version").map_err(short)?;
+        let length = if version == FIRST_VERSION { FIRST_FIELDS_BYTES } else { FIELDS_BYTES };
+        let (fields, rest) = page.split_at_checked(length).ok_or(SegmentHeaderError::Short)?;
         let (crc, padding) = rest.split_first_chunk().ok_or(SegmentHeaderError::Short)?;
         if u32::from_le_bytes(*crc) != crc32c::crc32c(fields) || padding.iter().any(|byte| *byte != 0) {
             return Err(SegmentHeaderError::Checksum);
         }
-        if version != VERSION {
+        if !(FIRST_VERSION..=VERSION).contains(&version) {
             return Err(SegmentHeaderError::Version { version });
         }
+        let mut reader = Reader::new(fields.get(PREFIX_BYTES..).unwrap_or_default());
         Ok(Self {
             genesis: reader.hash("the genesis hash").map_err(short)?,
             index: reader.u64("the index").map_err(short)?,
@@ -97,6 +107,7 @@ impl SegmentHeader {
                 next: Height(reader.u64("the height").map_err(short)?),
                 previous: reader.hash("the previous record").map_err(short)?,
             },
+            fresh: version > FIRST_VERSION && reader.u32("whether the file was new").map_err(short)? == 1,
         })
     }
 }

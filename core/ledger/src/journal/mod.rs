@@ -10,6 +10,11 @@
 //! bad one was synced, and something has destroyed it since. The salt, fresh for each use of a file, tells the segment's
 //! records from those of the file's former use, and from bytes inside transactions that only look like a record.
 //!
+//! A segment in a new file says so in its header. There a torn record leaves each sector new or zero, or is new up to a point and
+//! zero behind it, so that a last record which is neither whole nor torn in this way was changed later, and is damage as well; what
+//! a torn one leaves is wiped before the next one is written. In a recycled file the remains of its former use look like anything:
+//! a last record that was changed cannot be told from a torn one.
+//!
 //! A segment's header is written and synced when the last record of the segment before is durable, and before the file takes the
 //! name of its number: a file under its name with another segment's header is damage.
 

@@ -37,9 +37,23 @@ enum State {
     /// At a record.
     Records { header: SegmentHeader, link: Link },
     /// After something at `bad` that is no record: looking for records behind it.
-    Searching { header: SegmentHeader, link: Link, bad: u64, blank: bool },
+    Searching(Searching),
     /// The outcome was told, or is still to be told.
     Over(Option<Output>),
+}
+
+/// After a place where no record is.
+#[derive(Clone, Copy, Debug)]
+struct Searching {
+    header: SegmentHeader,
+    link: Link,
+    bad: u64,
+    /// Nothing was written there, as far as one can see.
+    blank: bool,
+    /// Not what a write leaves that was cut off.
+    altered: bool,
+    /// Where the last bytes end that are not zero.
+    dirty: u64,
 }
 
 /// What a segment holds.
@@ -60,6 +74,9 @@ pub enum End {
     Clean {
         /// Where the next record goes.
         offset: u64,
+        /// Where zeros begin that reach to the segment's end: behind `offset` there are remains, to be wiped out of a
+        /// fresh segment before the next record.
+        dirty: u64,
         /// The segment's header.
         header: SegmentHeader,
         /// What the next record must say.
@@ -69,13 +86,13 @@ pub enum End {
     Torn {
         /// Where the next record goes.
         offset: u64,
+        /// As in [`End::Clean`].
+        dirty: u64,
         /// The segment's header.
         header: SegmentHeader,
         /// What the next record must say.
         link: Link,
     },
-    /// A crash left its header unwritten or half written: it holds nothing, write it anew.
-    Unbegun,
 }
 
 /// What was destroyed, and where.
@@ -116,6 +133,14 @@ pub enum Reason {
     /// A record is bad, and the next segment shows that it was once good.
     #[error("the record of height {height} is bad, but the next segment goes on from a later one")]
     LostRecord {
+        /// The height that should be there.
+        height: Height,
+    },
+    /// The last record is bad, and not in the way of a write that was cut off, which leaves each sector new or as it was.
+    #[error(
+        "neither a record of height {height} nor what a write leaves that was cut off: it was changed later"
+    )]
+    Altered {
         /// The height that should be there.
         height: Height,
     },
@@ -172,7 +197,7 @@ impl SegmentReader {
                         return Some(Output::Record(record));
                     }
                 }
-                State::Searching { .. } => self.search()?,
+                State::Searching(_) => self.search()?,
             }
         }
     }
@@ -182,15 +207,11 @@ impl SegmentReader {
         if self.available().len() < HEADER_BYTES && !self.ended {
             return None;
         }
-        let Expected { genesis, index, link, successor } = self.expected;
+        let Expected { genesis, index, link, .. } = self.expected;
+        // A file takes the name of a segment when its header is durable: one without has lost it.
         let header = match SegmentHeader::decode(self.available()) {
             Ok(header) => header,
-            Err(SegmentHeaderError::Version { version }) => {
-                return self.damaged(0, Reason::Header(SegmentHeaderError::Version { version }));
-            }
-            // The header is synced before the first record, so a torn one has no record behind it; without
-            // its salt, records cannot be told from chance, so any that has the right height and link counts.
-            Err(error) => return self.without_header(error, successor.is_none()),
+            Err(error) => return self.damaged(0, Reason::Header(error)),
         };
         let foreign = [
             ("genesis hash", header.genesis != genesis),
@@ -204,24 +225,6 @@ impl SegmentReader {
         self.skip(HEADER_BYTES);
         self.state = State::Records { header, link };
         Some(())
-    }
-
-    /// Looks at the first record's place: a record there that follows `link` shows that the header was once whole.
-    fn without_header(&mut self, error: SegmentHeaderError, last: bool) -> Option<()> {
-        let link = self.expected.link;
-        let rest = self.available().get(HEADER_BYTES..).unwrap_or_default();
-        let header = RecordHeader::decode(rest);
-        let whole = header.filter(|header| rest.len() >= header.total_bytes());
-        if !self.ended && (rest.len() < RECORD_HEADER_BYTES || (header.is_some() && whole.is_none())) {
-            return None;
-        }
-        let was_used = whole.is_some_and(|header| {
-            header.matches(rest) && header.height == link.next && header.previous == link.previous
-        });
-        if was_used || !last {
-            return self.damaged(0, Reason::Header(error));
-        }
-        self.over(Output::End(End::Unbegun))
     }
 
     /// The outer `None`: more bytes are needed. The inner one: the state has changed.
@@ -239,8 +242,9 @@ impl SegmentReader {
             return None;
         }
         let Some(found) = found.filter(|found| found.matches(bytes)) else {
-            let blank = is_blank(bytes);
-            self.state = State::Searching { header, link, bad: offset, blank };
+            let (blank, altered) = (is_blank(bytes), header.fresh && !is_torn(bytes, &header, &link));
+            self.state =
+                State::Searching(Searching { header, link, bad: offset, blank, altered, dirty: offset });
             return Some(None);
         };
         if found.height != link.next {
@@ -260,16 +264,15 @@ impl SegmentReader {
 
     /// Looks for a good record behind a bad place. `None`: more bytes are needed.
     fn search(&mut self) -> Option<()> {
-        let State::Searching { header, link, bad, mut blank } = self.state else {
-            return Some(());
-        };
+        let State::Searching(mut searching) = self.state else { return Some(()) };
+        let Searching { header, link, bad, .. } = searching;
         loop {
             let bytes = self.available();
             if bytes.len() < ALIGNMENT && !self.ended {
                 return None;
             }
             if bytes.is_empty() {
-                return self.end_without_more(header, link, bad, blank);
+                return self.end_without_more(searching);
             }
             let found = RecordHeader::decode(bytes)
                 .filter(|found| found.salt == header.salt && found.height >= link.next);
@@ -285,23 +288,30 @@ impl SegmentReader {
             // Only the sector of the missing record decides between a clean end and a torn one at first sight; anything else
             // that is not zero and not of the file's former use is a torn record's rest.
             if self.base == bad {
-                blank = is_blank(bytes.get(..ALIGNMENT).unwrap_or(bytes)) || is_former(bytes, header.salt);
-                self.state = State::Searching { header, link, bad, blank };
+                searching.blank =
+                    is_blank(bytes.get(..ALIGNMENT).unwrap_or(bytes)) || is_former(bytes, header.salt);
             }
+            let sector = bytes.get(..ALIGNMENT).unwrap_or(bytes);
+            if !is_blank(sector) {
+                searching.dirty = self.base.saturating_add(sector.len() as u64);
+            }
+            self.state = State::Searching(searching);
             self.skip(ALIGNMENT);
         }
     }
 
-    fn end_without_more(&mut self, header: SegmentHeader, link: Link, bad: u64, blank: bool) -> Option<()> {
+    fn end_without_more(&mut self, searching: Searching) -> Option<()> {
+        let Searching { header, link, bad, blank, altered, dirty } = searching;
         let offset = bad;
         match self.expected.successor {
             // What a recycled file held before may look like anything: the next segment says how far this one went.
             Some(successor) if successor == link => {
-                self.over(Output::End(End::Clean { offset, header, link }))
+                self.over(Output::End(End::Clean { offset, dirty, header, link }))
             }
             Some(_) => self.damaged(bad, Reason::LostRecord { height: link.next }),
-            None if blank => self.over(Output::End(End::Clean { offset, header, link })),
-            None => self.over(Output::End(End::Torn { offset, header, link })),
+            None if altered => self.damaged(bad, Reason::Altered { height: link.next }),
+            None if blank => self.over(Output::End(End::Clean { offset, dirty, header, link })),
+            None => self.over(Output::End(End::Torn { offset, dirty, header, link })),
         }
     }
 
@@ -327,8 +337,31 @@ impl SegmentReader {
     }
 }
 
+/// Whether all is zero. A sector at a time without a branch: most of a segment is.
 fn is_blank(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0)
+    bytes.chunks(ALIGNMENT).all(|sector| sector.iter().fold(0, |all, byte| all | byte) == 0)
+}
+
+/// Whether a write that was cut off can have left these bytes where a fresh segment's next record belongs: each sector is
+/// new, or zero as it was before; or the bytes are new up to some point, and zero behind it. A record that has a sector of
+/// zeros or ends with one is given the benefit of the doubt.
+fn is_torn(bytes: &[u8], header: &SegmentHeader, link: &Link) -> bool {
+    let mut sectors = bytes.chunks(ALIGNMENT);
+    let first = sectors.next().unwrap_or_default();
+    if is_blank(first) {
+        return true;
+    }
+    let follows = |found: &RecordHeader| {
+        found.salt == header.salt && found.height == link.next && found.previous == link.previous
+    };
+    let Some(found) = RecordHeader::decode(bytes).filter(follows) else {
+        return is_blank(first.get(RECORD_HEADER_BYTES..).unwrap_or_default());
+    };
+    let end = RECORD_HEADER_BYTES.saturating_add(found.length);
+    // A file that ends within the record was cut, by whomever.
+    bytes.len() < found.total_bytes()
+        || sectors.take(found.total_bytes() / ALIGNMENT - 1).any(is_blank)
+        || bytes.get(end.saturating_sub(1)) == Some(&0)
 }
 
 /// Whether a record of the file's former use stands here.

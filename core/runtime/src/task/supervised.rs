@@ -106,7 +106,7 @@ where
         let current = this.current.take().unwrap_or_else(|| Arc::clone(this.cell) as Arc<dyn AsNode>);
         let before = swap_current(Some(current));
         let started = this.io.now();
-        let turn = turn::begin(started);
+        let turn = turn::begin(started, cx.waker());
         let polled = catch_unwind(AssertUnwindSafe(|| body.poll(cx)));
         let took = this.io.now().saturating_duration_since(started);
         node.work.polled(took);

@@ -1,7 +1,7 @@
 //! A task's turn: when its poll began, and how much I/O it may still do in it.
 
 use std::cell::Cell;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 /// Operations a task may complete in one poll before it must let others run: at a microsecond or a few each, a small
@@ -16,15 +16,26 @@ thread_local! {
 #[derive(Clone, Copy)]
 pub(crate) struct Turn {
     left: u32,
-    began: Option<Instant>,
+    began: Option<(Instant, Identity)>,
 }
 
-/// When the poll of the task that this thread is polling began, by its runtime's clock; `None` outside of a task.
+/// A waker, told from others by where it points.
+type Identity = (usize, usize);
+
+fn identity(waker: &Waker) -> Identity {
+    (waker.data().addr(), std::ptr::from_ref(waker.vtable()).addr())
+}
+
+/// When the poll of the task that this thread is polling began, by its runtime's clock, if `waker` is that task's own.
 ///
-/// For drivers that need the time once in a poll and not to the microsecond: the seam has read the clock already.
+/// For drivers that need the time once in a poll and not to the microsecond: the seam has read the clock already. Whatever
+/// wakes `waker` later than this instant leads to another poll of the task, with an instant of its own. That does not hold for the
+/// wakers of combinators that poll their parts several times within one poll of the task (`FuturesUnordered`): `None` for these, and
+/// outside of a task.
 #[must_use]
-pub fn polled_at() -> Option<Instant> {
-    TURN.try_with(|turn| turn.get().began).ok().flatten()
+pub fn polled_at(waker: &Waker) -> Option<Instant> {
+    let (began, own) = TURN.try_with(|turn| turn.get().began).ok().flatten()?;
+    (own == identity(waker)).then_some(began)
 }
 
 /// Called by adapters before an operation that may complete at once. Pending, with the task woken again, when it has
@@ -49,8 +60,8 @@ pub fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
 }
 
 /// Gives a full turn to the task that is about to be polled; returns that of the one around it.
-pub(crate) fn begin(now: Instant) -> Turn {
-    let turn = Turn { left: OPERATIONS, began: Some(now) };
+pub(crate) fn begin(now: Instant, waker: &Waker) -> Turn {
+    let turn = Turn { left: OPERATIONS, began: Some((now, identity(waker))) };
     TURN.try_with(|around| around.replace(turn)).unwrap_or(turn)
 }
 
@@ -65,21 +76,28 @@ mod tests {
     use super::*;
     use futures_util::task::noop_waker_ref;
 
+    struct Other;
+
+    impl std::task::Wake for Other {
+        fn wake(self: std::sync::Arc<Self>) {}
+    }
+
     #[test]
     fn a_task_has_so_many_operations_and_nobody_else_is_held_back() {
         let mut cx = Context::from_waker(noop_waker_ref());
         #[allow(clippy::disallowed_methods, reason = "any instant will do")]
         let now = Instant::now();
-        assert_eq!(polled_at(), None);
-        let before = begin(now);
-        assert_eq!(polled_at(), Some(now));
+        let (own, foreign) = (cx.waker().clone(), std::task::Waker::from(std::sync::Arc::new(Other)));
+        assert_eq!(polled_at(&own), None);
+        let before = begin(now, &own);
+        assert_eq!((polled_at(&own), polled_at(&foreign)), (Some(now), None));
         for _ in 0..OPERATIONS {
             assert!(poll_budget(&mut cx).is_ready());
         }
         assert!(poll_budget(&mut cx).is_pending());
         assert!(poll_budget(&mut cx).is_pending());
         end(before);
-        assert_eq!(polled_at(), None);
+        assert_eq!(polled_at(&own), None);
         for _ in 0..10 * OPERATIONS {
             assert!(poll_budget(&mut cx).is_ready());
         }

@@ -4,6 +4,7 @@ use super::content::{Content, SECTOR_BYTES};
 use super::crash::Survival;
 use crate::chance::Chance;
 use std::ops::Range;
+use std::time::Duration;
 
 /// A file in its two states. `live` is what every reader sees (the page cache); `durable` is what a crash leaves at least.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +15,8 @@ pub(super) struct FileState {
     log: Vec<Logged>,
     /// The next change's number.
     next: u64,
+    /// When the live content was last changed. As good as durable: nothing rests on it.
+    modified: Duration,
     /// The length that the durable state will have once the log is synced. Below the live one after a sync has failed: what
     /// it was for takes no part any more, unless it is written again.
     settled: u64,
@@ -55,6 +58,14 @@ pub(super) struct Survivors {
 impl FileState {
     pub(super) const fn live(&self) -> &Content {
         &self.live
+    }
+
+    pub(super) const fn modified(&self) -> Duration {
+        self.modified
+    }
+
+    pub(super) const fn touch(&mut self, now: Duration) {
+        self.modified = now;
     }
 
     pub(super) const fn durable(&self) -> &Content {

@@ -7,7 +7,7 @@ use super::faults::{Armed, DiskFaults, Fault, FaultKind};
 use super::latency::{Latencies, Verb};
 use super::namespace::{Found, Inode, Namespace};
 use crate::chance::Chance;
-use shroud_runtime::OpenOptions;
+use shroud_runtime::{FileKind, FileStatus, OpenOptions};
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
@@ -31,6 +31,8 @@ pub struct Disk {
     /// The next handle. Never used twice, so that one from before a crash opens nothing.
     next: u64,
     armed: Armed,
+    /// The time that changes are dated with, since the Unix epoch.
+    date: Duration,
 }
 
 /// A file that is open.
@@ -38,11 +40,15 @@ pub struct Disk {
 pub struct FileHandle(u64);
 
 /// A sync that has begun: it covers what was written before it began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyncTicket {
-    handle: FileHandle,
+    /// The file that must be open still in the end; `None` for one that was named by its path.
+    handle: Option<FileHandle>,
     inode: Inode,
     number: u64,
+    struck: Option<FaultKind>,
+    /// What a stall adds between the effect and the answer.
+    stall: Duration,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -76,13 +82,18 @@ impl Disk {
         self.armed.remove(goes);
     }
 
+    /// Sets the time that changes are dated with.
+    pub const fn set_date(&mut self, since_epoch: Duration) {
+        self.date = since_epoch;
+    }
+
     /// Sets how many bytes files may take; `None`: no limit.
     pub const fn set_capacity(&mut self, capacity: Option<u64>) {
         self.armed.capacity = capacity;
     }
 
-    /// Sets how long its verbs take. Unlike a stall, which comes after a verb has taken effect, a long sync takes effect at
-    /// its end.
+    /// Sets how long its verbs take. A long sync takes effect at its end; a stall comes after a verb has taken effect, of a
+    /// sync also before.
     pub const fn set_latencies(&mut self, latencies: Latencies) {
         self.armed.latencies = latencies;
     }
@@ -128,12 +139,16 @@ impl Disk {
             (Some(inode), _) if write && self.names.is_directory(inode) => return Err(is_a_directory()),
             (Some(inode), _) => {
                 if truncate {
-                    self.names.file_mut(inode)?.set_length(0);
+                    let file = self.names.file_mut(inode)?;
+                    file.set_length(0);
+                    file.touch(self.date);
                 }
                 inode
             }
             (None, Some((directory, name))) if create || create_new => {
-                self.names.create_file(directory, &name)
+                let inode = self.names.create_file(directory, &name);
+                self.names.file_mut(inode)?.touch(self.date);
+                inode
             }
             (None, _) => return Err(missing()),
         };
@@ -233,7 +248,11 @@ impl Disk {
     ) -> io::Result<()> {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         match bytes.get(..count) {
-            Some(bytes) if !bytes.is_empty() => self.names.file_mut(inode)?.write(offset, bytes, lands),
+            Some(bytes) if !bytes.is_empty() => {
+                let file = self.names.file_mut(inode)?;
+                file.write(offset, bytes, lands);
+                file.touch(self.date);
+            }
             _ => {}
         }
         Ok(())
@@ -274,37 +293,56 @@ impl Disk {
     }
 
     /// Begins a sync of what was written so far. It takes effect with [`Disk::finish_sync`], after the time that this says;
-    /// a crash in between may leave anything of it.
+    /// a crash in between may leave anything of it. A stall comes before the effect or between it and the answer.
     pub fn begin_sync(&mut self, handle: FileHandle, chance: &mut Chance) -> Timed<SyncTicket> {
-        let latency = self.armed.latencies.draw(Verb::Sync, 0, chance);
-        let ticket = || {
-            let inode = self.handles.get(&handle).ok_or_else(bad_handle)?.inode;
-            let number = self.names.file(inode).map_or(0, |file| file.next_number());
-            Ok(SyncTicket { handle, inode, number })
+        let inode = self.handles.get(&handle).map(|open| open.inode).ok_or_else(bad_handle);
+        self.begin_sync_of(Verb::Sync, Target::Handle(handle), inode, chance)
+    }
+
+    /// Begins to make the names in a directory durable, as [`Disk::begin_sync`] does with a file; a file at the path is
+    /// synced instead, as `fsync(2)` does.
+    pub fn begin_sync_dir(&mut self, path: &Path, chance: &mut Chance) -> Timed<SyncTicket> {
+        let inode = self.names.resolve(path);
+        self.begin_sync_of(Verb::SyncDirectory, Target::Path(path), inode, chance)
+    }
+
+    fn begin_sync_of(
+        &mut self,
+        verb: Verb,
+        target: Target<'_>,
+        inode: io::Result<Inode>,
+        chance: &mut Chance,
+    ) -> Timed<SyncTicket> {
+        let latency = self.armed.latencies.draw(verb, 0, chance);
+        let handle = match target {
+            Target::Handle(handle) => Some(handle),
+            Target::Path(_) => None,
         };
-        (ticket(), latency)
+        let (struck, stall) = self.strike(verb, target, 0..0, chance);
+        let before = if !stall.is_zero() && chance.coin() { stall } else { Duration::ZERO };
+        let ticket = inode.map(|inode| {
+            let number = self.names.file(inode).map_or(0, |file| file.next_number());
+            SyncTicket { handle, inode, number, struck, stall: stall.saturating_sub(before) }
+        });
+        (ticket, latency.saturating_add(before))
     }
 
     /// Ends a sync: durable, or failed.
     ///
-    /// The time is what a stall adds.
+    /// The time is what a stall adds until the answer.
     pub fn finish_sync(&mut self, ticket: SyncTicket, chance: &mut Chance) -> Timed<()> {
-        let (struck, stall) = self.strike(Verb::Sync, Target::Handle(ticket.handle), 0..0, chance);
-        if self.handles.get(&ticket.handle).is_none_or(|open| open.inode != ticket.inode) {
+        let SyncTicket { handle, inode, number, struck, stall } = ticket;
+        let open = |handle| self.handles.get(&handle).is_some_and(|open| open.inode == inode);
+        if handle.is_some_and(|handle| !open(handle)) {
             return (Err(bad_handle()), stall);
         }
-        (self.settle_sync(ticket.inode, ticket.number, struck, chance), stall)
+        (self.settle_sync(inode, number, struck, chance), stall)
     }
 
     /// Makes written data durable, with the metadata needed to read it back (`fdatasync(2)`), but not the file's name.
     pub fn sync_data(&mut self, handle: FileHandle, chance: &mut Chance) -> Timed<()> {
-        match self.begin_sync(handle, chance) {
-            (Ok(ticket), latency) => {
-                let (result, stall) = self.finish_sync(ticket, chance);
-                (result, latency.saturating_add(stall))
-            }
-            (Err(error), latency) => (Err(error), latency),
-        }
+        let begun = self.begin_sync(handle, chance);
+        self.finish(begun, chance)
     }
 
     /// As [`Disk::sync_data`]: here there is no other metadata.
@@ -314,12 +352,19 @@ impl Disk {
 
     /// Makes the names in a directory durable; a file at the path is synced instead, as `fsync(2)` does.
     pub fn sync_dir(&mut self, path: &Path, chance: &mut Chance) -> Timed<()> {
-        let (struck, latency) = self.begin(Verb::SyncDirectory, Target::Path(path), 0..0, chance);
-        let synced = self.names.resolve(path).and_then(|inode| {
-            let number = self.names.file(inode).map_or(0, |file| file.next_number());
-            self.settle_sync(inode, number, struck, chance)
-        });
-        (synced, latency)
+        let begun = self.begin_sync_dir(path, chance);
+        self.finish(begun, chance)
+    }
+
+    /// A whole sync at once, for code that blocks.
+    fn finish(&mut self, begun: Timed<SyncTicket>, chance: &mut Chance) -> Timed<()> {
+        match begun {
+            (Ok(ticket), latency) => {
+                let (result, stall) = self.finish_sync(ticket, chance);
+                (result, latency.saturating_add(stall))
+            }
+            (Err(error), latency) => (Err(error), latency),
+        }
     }
 
     fn settle_sync(
@@ -391,7 +436,9 @@ impl Disk {
             if length > MAX_FILE_BYTES {
                 return Err(errno(libc::EFBIG));
             }
-            self.names.file_mut(inode)?.set_length(length);
+            let file = self.names.file_mut(inode)?;
+            file.set_length(length);
+            file.touch(self.date);
             Ok(())
         };
         (set(), latency)
@@ -405,6 +452,21 @@ impl Disk {
         let length =
             open.map(|open| self.names.file(open.inode).map_or(PAGE_BYTES, |file| file.live().length()));
         (length, latency)
+    }
+
+    /// What kind of file it is, how long, and when it was last changed.
+    pub fn status(&mut self, handle: FileHandle, chance: &mut Chance) -> Timed<FileStatus> {
+        let (_, latency) = self.begin(Verb::Read, Target::Handle(handle), 0..0, chance);
+        let open = self.handles.get(&handle).ok_or_else(bad_handle);
+        let status = open.map(|open| match self.names.file(open.inode) {
+            Ok(file) => FileStatus {
+                kind: FileKind::Regular,
+                length: file.live().length(),
+                modified: file.modified(),
+            },
+            Err(_) => FileStatus { kind: FileKind::Directory, length: PAGE_BYTES, modified: Duration::ZERO },
+        });
+        (status, latency)
     }
 
     /// The entries of a directory, sorted by name.

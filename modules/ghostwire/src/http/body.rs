@@ -25,6 +25,8 @@ enum Kind {
     #[default]
     Empty,
     Full(Bytes),
+    /// A request that has none, from this peer.
+    Absent(ConnectionInfo),
     Received(Received),
     Stream(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError> + Send>>),
 }
@@ -75,8 +77,14 @@ impl Body {
         Self { kind: Kind::Stream(Box::pin(stream)) }
     }
 
-    pub(crate) fn received(incoming: Incoming, activity: Arc<Activity>, limit: u64) -> Self {
-        Self { kind: Kind::Received(Received { incoming, watch: Watch::Http1(activity), limit, taken: 0 }) }
+    pub(crate) fn received(incoming: Incoming, activity: &Arc<Activity>, limit: u64) -> Self {
+        let kind = if http_body::Body::is_end_stream(&incoming) {
+            Kind::Absent(activity.info().clone())
+        } else {
+            let watch = Watch::Http1(Arc::clone(activity));
+            Kind::Received(Received { incoming, watch, limit, taken: 0 })
+        };
+        Self { kind }
     }
 
     /// A request's body that came as an HTTP/2 stream. `deadline` is for its end.
@@ -102,6 +110,7 @@ impl Body {
     /// The connection it came on, for a request that a server received.
     pub(crate) fn connection(&self) -> Option<&ConnectionInfo> {
         match &self.kind {
+            Kind::Absent(info) => Some(info),
             Kind::Received(received) => Some(received.watch.connection()),
             _ => None,
         }
@@ -181,7 +190,7 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.kind {
-            Kind::Empty => Poll::Ready(None),
+            Kind::Empty | Kind::Absent(_) => Poll::Ready(None),
             Kind::Full(bytes) => {
                 let bytes = std::mem::take(bytes);
                 self.kind = Kind::Empty;
@@ -194,7 +203,7 @@ impl http_body::Body for Body {
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Empty => true,
+            Kind::Empty | Kind::Absent(_) => true,
             Kind::Full(bytes) => bytes.is_empty(),
             Kind::Received(received) => received.incoming.is_end_stream(),
             Kind::Stream(stream) => stream.is_end_stream(),
@@ -203,7 +212,7 @@ impl http_body::Body for Body {
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Empty | Kind::Absent(_) => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
             Kind::Received(received) => received.incoming.size_hint(),
             Kind::Stream(stream) => stream.size_hint(),
@@ -320,7 +329,7 @@ impl http_body::Body for WithTrailers {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.kind {
-            Kind::Empty => "empty",
+            Kind::Empty | Kind::Absent(_) => "empty",
             Kind::Full(_) => "full",
             Kind::Received(_) => "received",
             Kind::Stream(_) => "stream",

@@ -1,4 +1,4 @@
-//! HTTP: server, router, handlers, bodies, client.
+//! HTTP: server, router, handlers, bodies, client, middleware, static files.
 //!
 //! HTTP/1.1 and HTTP/2 are spoken by hyper over the seam, on one port, with TLS or without. What hyper leaves to its
 //! user is here: connection and request limits, time limits for header, body, writing and idling, one write per batch of
@@ -7,10 +7,12 @@
 mod body;
 mod client;
 mod cors;
+mod files;
 mod handler;
 mod info;
 mod limits;
 mod metrics;
+mod middleware;
 mod response;
 mod router;
 mod server;
@@ -19,11 +21,15 @@ pub(crate) mod upgrade;
 pub use body::{Body, BodyError};
 pub use client::{Client, ClientError, ClientLimits, Proxy};
 pub use cors::Cors;
+pub use files::{FileOptions, Files};
 pub use handler::{Handler, HandlerFn, handler_fn};
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 pub use info::ConnectionInfo;
 pub use limits::{Http2Limits, InvalidLimits, Limits};
 pub use metrics::{LATENCY_BUCKETS, Metrics};
+pub use middleware::{
+    Bearer, Compressed, Logged, RateLimited, RateLimitedBy, SecurityHeaders, SecurityOptions, TimeLimited,
+};
 pub use response::{json, refusal, status, text};
 pub use router::Router;
 pub use server::{ServeError, Server};

@@ -1,11 +1,14 @@
 //! The client's side: from an address to a socket.
 
 use super::socket::WebSocket;
-use crate::http::upgrade::{Seam, Upgraded};
+use crate::http::upgrade::{Seam, Transport, Upgraded};
 use crate::http::{Body, HeaderMap, HeaderValue, Request, Uri, header};
 use hyper::client::conn::http1::Builder;
 use shroud_hyper::HyperIo;
+use shroud_runtime::net::ReadUninit;
 use shroud_runtime::{ConnectOptions, Runtime, RuntimeExt};
+use shroud_rustls::HandshakeError;
+use shroud_rustls::rustls::ClientConfig;
 use shroud_websocket::deflate::{Codecs, Compression};
 use shroud_websocket::handshake::{Opening, OpeningError};
 use shroud_websocket::{Connection, Masks, Role, Settings};
@@ -37,6 +40,8 @@ pub struct ConnectTo {
     pub connect_time: Duration,
     /// The compressors that connections share.
     pub codecs: Codecs,
+    /// How to do TLS, for `wss://` addresses. Default none: they are refused.
+    pub tls: Option<Arc<ClientConfig>>,
 }
 
 impl Default for ConnectTo {
@@ -48,6 +53,7 @@ impl Default for ConnectTo {
             settings: Settings::default(),
             connect_time: Duration::from_secs(10),
             codecs: Codecs::new(),
+            tls: None,
         }
     }
 }
@@ -57,8 +63,14 @@ impl Default for ConnectTo {
 #[non_exhaustive]
 pub enum ConnectError {
     /// The address is not one this client can reach.
-    #[error("not a ws:// address with a host: {0}")]
+    #[error("not a ws:// or wss:// address with a host: {0}")]
     Address(Uri),
+    /// A `wss://` address, and [`ConnectTo::tls`] is not given.
+    #[error("{0} needs TLS, which is not configured")]
+    NoTls(Uri),
+    /// The TLS handshake failed.
+    #[error(transparent)]
+    Tls(#[from] HandshakeError),
     /// The host's name did not resolve, or no connection could be made.
     #[error("connecting to {host} failed: {source}")]
     Connect {
@@ -78,7 +90,7 @@ pub enum ConnectError {
     Opening(#[from] OpeningError),
 }
 
-/// Opens a connection to `ws://host:port/path`; gives the socket and the subprotocol agreed on.
+/// Opens a connection to `ws://host:port/path` or `wss://host:port/path`; gives the socket and the subprotocol agreed on.
 ///
 /// Cancel safety: dropping the future abandons the attempt.
 ///
@@ -102,9 +114,31 @@ async fn open<R: Runtime>(
     to: ConnectTo,
 ) -> Result<(WebSocket, Option<String>), ConnectError> {
     let refuse = || ConnectError::Address(address.clone());
-    let host = address.host().filter(|host| !host.is_empty() && address.scheme_str() == Some("ws"));
-    let (host, port) = (host.ok_or_else(refuse)?, address.port_u16().unwrap_or(80));
+    let secure = match address.scheme_str() {
+        Some("ws") => false,
+        Some("wss") => true,
+        _ => return Err(refuse()),
+    };
+    let host = address.host().filter(|host| !host.is_empty()).ok_or_else(refuse)?;
+    let port = address.port_u16().unwrap_or(if secure { 443 } else { 80 });
+    if !secure {
+        return shake(runtime, reach(runtime, host, port).await?, address, to).await;
+    }
+    let Some(tls) = to.tls.clone() else { return Err(ConnectError::NoTls(address.clone())) };
     let stream = reach(runtime, host, port).await?;
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    let stream = shroud_rustls::connect(stream, &tls, name).await.map_err(|failed| failed.error)?;
+    shake(runtime, stream, address, to).await
+}
+
+/// The opening handshake, over HTTP/1.1.
+async fn shake<R: Runtime, S: Transport + ReadUninit + 'static>(
+    runtime: &R,
+    stream: S,
+    address: &Uri,
+    to: ConnectTo,
+) -> Result<(WebSocket, Option<String>), ConnectError> {
+    let refuse = || ConnectError::Address(address.clone());
     let mut nonce = [0; 16];
     runtime.fill(&mut nonce);
     let opening = Opening::new(&nonce, to.protocols, to.compression)?;
@@ -113,7 +147,7 @@ async fn open<R: Runtime>(
     *request.uri_mut() = path.parse().map_err(|_| refuse())?;
     *request.headers_mut() = to.headers;
     request.headers_mut().extend(opening.headers());
-    let named = address.authority().map_or(host, http::uri::Authority::as_str);
+    let named = address.authority().ok_or_else(refuse)?.as_str();
     let named = named.rsplit('@').next().unwrap_or(named);
     request.headers_mut().insert(header::HOST, HeaderValue::try_from(named).map_err(|_| refuse())?);
 

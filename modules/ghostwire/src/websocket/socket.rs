@@ -5,6 +5,7 @@ use super::split::{self, Receiver, Sender};
 use crate::http::upgrade::{Seam, Transport, Upgraded};
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_io::{AsyncRead as _, AsyncWrite as _};
+use shroud_runtime::task::polled_at;
 use shroud_websocket::{CloseCode, CloseFrame, Connection, End, Event, Message, SendError};
 use std::collections::VecDeque;
 use std::fmt;
@@ -251,6 +252,11 @@ impl Core {
         (self.seam.now)()
     }
 
+    /// When the present poll began: near enough where nothing is timed by it.
+    fn poll_time(&self, cx: &Context<'_>) -> Instant {
+        polled_at(cx.waker()).unwrap_or_else(|| self.now())
+    }
+
     pub(super) fn close(&mut self, code: CloseCode, reason: &str) {
         let now = self.now();
         // Closed or closing already: then it only has to go on.
@@ -279,7 +285,7 @@ impl Core {
                     _ => Err(self.closed()),
                 });
             }
-            let now = self.now();
+            let now = self.poll_time(cx);
             match self.machine.poll_event(now, &mut self.input) {
                 Some(Event::Message(message)) => return Poll::Ready(Ok(Some(message))),
                 Some(Event::Closed(end)) => self.ended(now, end),
@@ -434,7 +440,7 @@ impl Core {
         message: &mut Option<Message>,
         write: bool,
     ) -> Poll<Result<(), Closed>> {
-        let now = self.now();
+        let now = self.poll_time(cx);
         if !self.machine.has_room() {
             ready!(self.poll_room(cx, now));
         }

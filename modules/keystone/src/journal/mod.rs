@@ -31,6 +31,9 @@ use crate::metrics::Metrics;
 /// Payloads from which on a record is made on another thread: checksum, hash and copy take about a millisecond for each MiB.
 const OFFLOAD_BYTES: usize = 256 << 10;
 
+/// Zeros that are written at once.
+const WIPED_BYTES: usize = 1 << 20;
+
 /// A record's place and bytes.
 type Encoded = Result<(u64, Vec<u8>), WriteError>;
 
@@ -111,7 +114,7 @@ pub(crate) struct Journal<R: Runtime> {
     closed: VecDeque<Closed>,
     /// All blocks up to this height are durable in the store.
     stored: Height,
-    spare: Option<Task<Result<R::File, JournalError>>>,
+    spare: Option<Task<Result<Spare<R::File>, JournalError>>>,
     poisoned: Option<Arc<str>>,
 }
 
@@ -134,7 +137,7 @@ impl<R: Runtime> Journal<R> {
         let link = Link::genesis(options.genesis);
         let writer = begin(&runtime, &options, &spare, 0, link).await?;
         metrics.segments.add(1);
-        Ok(Self::new(runtime, options, metrics, 0, spare, writer, VecDeque::new()))
+        Ok(Self::new(runtime, options, metrics, 0, spare.file, writer, VecDeque::new()))
     }
 
     /// Goes on where a scan has ended, once its last record is durable.
@@ -149,6 +152,7 @@ impl<R: Runtime> Journal<R> {
         let file = file.map_err(JournalError::io("open", &path))?;
         let length = file.len().await.map_err(JournalError::io("measure", &path))?;
         secure(&file, &path, &end).await?;
+        wipe(&file, &path, &end).await?;
         let writer = SegmentWriter::resume(&end.header, length, end.offset, end.link);
         Ok(Self::new(runtime, options, metrics, end.header.index, file, writer, end.closed.into()))
     }
@@ -250,7 +254,7 @@ impl<R: Runtime> Journal<R> {
         self.writer = begin(&self.runtime, &self.options, &spare, self.index.saturating_add(1), link).await?;
         self.closed.push_back(Closed { index: self.index, last });
         self.index = self.index.saturating_add(1);
-        self.file = spare;
+        self.file = spare.file;
         self.metrics.segments.add(1);
         Ok(())
     }
@@ -297,12 +301,34 @@ async fn secure<F: BlockFile>(file: &F, path: &Path, end: &ScanEnd) -> Result<()
     file.sync_data().await.map_err(JournalError::io("sync", path))
 }
 
+/// Wipes what a torn record has left, so that a fresh segment holds nothing but records and zeros: in what the next write
+/// leaves if it is cut off, each sector shall be that write's or zero. Not in recycled segments, which are full of remains.
+async fn wipe<F: BlockFile>(file: &F, path: &Path, end: &ScanEnd) -> Result<(), JournalError> {
+    if !end.header.fresh || end.dirty <= end.offset {
+        return Ok(());
+    }
+    let mut offset = end.offset;
+    while offset < end.dirty {
+        let bytes = usize::try_from(end.dirty - offset).unwrap_or(WIPED_BYTES).min(WIPED_BYTES);
+        file.write_at(vec![0; bytes], offset).await.result.map_err(JournalError::io("wipe", path))?;
+        offset = offset.saturating_add(bytes as u64);
+    }
+    file.sync_data().await.map_err(JournalError::io("sync", path))
+}
+
+/// A file that may become a segment.
+pub(crate) struct Spare<F> {
+    file: F,
+    /// It holds nothing but zeros.
+    fresh: bool,
+}
+
 /// Makes the spare file: the segment `recycled`, or a new one, of the full length and allocated.
 async fn make_spare<R: Runtime>(
     runtime: &R,
     options: &JournalOptions,
     recycled: Option<u64>,
-) -> Result<R::File, JournalError> {
+) -> Result<Spare<R::File>, JournalError> {
     let path = spare_path(&options.directory);
     if let Some(index) = recycled {
         let from = segment_path(&options.directory, index);
@@ -319,20 +345,23 @@ async fn make_spare<R: Runtime>(
     file.sync_all().await.map_err(JournalError::io("sync", &path))?;
     let directory = &options.directory;
     runtime.sync_dir(directory).await.map_err(JournalError::io("sync", directory))?;
-    Ok(file)
+    // A spare that was there may have been a segment before.
+    Ok(Spare { file, fresh: recycled.is_none() && length == 0 })
 }
 
 /// Makes a spare the segment `index`.
 async fn begin<R: Runtime>(
     runtime: &R,
     options: &JournalOptions,
-    spare: &R::File,
+    spare: &Spare<R::File>,
     index: u64,
     link: Link,
 ) -> Result<SegmentWriter, JournalError> {
+    let Spare { file: spare, fresh } = spare;
     let mut salt = [0; 8];
     runtime.fill(&mut salt);
-    let header = SegmentHeader { genesis: options.genesis, index, salt: u64::from_le_bytes(salt), link };
+    let (genesis, salt, fresh) = (options.genesis, u64::from_le_bytes(salt), *fresh);
+    let header = SegmentHeader { genesis, index, salt, fresh, link };
     let (from, to) = (spare_path(&options.directory), segment_path(&options.directory, index));
     spare.write_at(header.encode(), 0).await.result.map_err(JournalError::io("write", &from))?;
     spare.sync_data().await.map_err(JournalError::io("sync", &from))?;

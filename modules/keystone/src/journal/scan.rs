@@ -21,7 +21,7 @@ pub(crate) struct Scan<R: Runtime> {
     reading: Option<Reading<R>>,
     link: Link,
     closed: Vec<Closed>,
-    end: Option<(SegmentHeader, u64)>,
+    end: Option<(SegmentHeader, u64, u64)>,
     /// Bytes of the last record that was read of the current segment.
     last: u64,
 }
@@ -45,6 +45,8 @@ pub(crate) struct ScanEnd {
     /// The header of the segment to go on in.
     pub(crate) header: SegmentHeader,
     pub(crate) offset: u64,
+    /// Where the remains of a torn record end, if they are behind `offset`.
+    pub(crate) dirty: u64,
     pub(crate) link: Link,
     /// Bytes of the segment's last record, which ends at `offset`; 0: it has none.
     pub(crate) last: u64,
@@ -98,28 +100,33 @@ impl<R: Runtime> Scan<R> {
                     return Ok(Some(record));
                 }
                 Output::Damaged(damage) => return Err(damage.into()),
-                Output::End(End::Clean { offset, header, link } | End::Torn { offset, header, link }) => {
+                Output::End(
+                    End::Clean { offset, dirty, header, link } | End::Torn { offset, dirty, header, link },
+                ) => {
                     self.link = link;
                     // Nothing follows a record that was not synced.
                     if self.current + 1 < self.segments.len() {
                         self.last = 0;
                     }
-                    if let Some((before, _)) = self.end.replace((header, offset)) {
+                    if let Some((before, ..)) = self.end.replace((header, offset, dirty)) {
                         let last = Height(header.link.next.0.saturating_sub(1));
                         self.closed.push(Closed { index: before.index, last });
                     }
                     self.current += 1;
                 }
-                // Only the last segment can be. The roll-over puts a begun one in its place.
-                Output::End(End::Unbegun) => self.current += 1,
             }
         }
     }
 
-    /// Where the journal goes on, once [`Scan::next`] has said `None`. `None`: nowhere, its only segment was never begun.
+    /// The segment and the offset where the journal ends, once [`Scan::next`] has said `None`.
+    pub(crate) fn place(&self) -> (u64, u64) {
+        self.end.as_ref().map_or((0, 0), |(header, offset, _)| (header.index, *offset))
+    }
+
+    /// Where the journal goes on, once [`Scan::next`] has said `None`. `None`: it was not read to its end.
     pub(crate) fn end(self) -> Option<ScanEnd> {
-        let (header, offset) = self.end?;
-        Some(ScanEnd { header, offset, link: self.link, last: self.last, closed: self.closed })
+        let (header, offset, dirty) = self.end?;
+        Some(ScanEnd { header, offset, dirty, link: self.link, last: self.last, closed: self.closed })
     }
 
     async fn open(&self, segment: Segment) -> Result<Reading<R>, JournalError> {

@@ -37,6 +37,8 @@ pub(super) struct Applying<'a, R: Runtime> {
     /// The block in the making: its transactions, and who waits for each.
     hashes: Vec<TransactionHash>,
     replies: Vec<Replies>,
+    /// Who is refused because of state that is not durable yet, and why: told with the block.
+    refused: Vec<(Replies, SubmitError)>,
 }
 
 impl<'a, R: Runtime> Applying<'a, R> {
@@ -51,6 +53,7 @@ impl<'a, R: Runtime> Applying<'a, R> {
             wakes: Wakes::default(),
             hashes: Vec::new(),
             replies: Vec::new(),
+            refused: Vec::new(),
         }
     }
 
@@ -61,7 +64,8 @@ impl<'a, R: Runtime> Applying<'a, R> {
             Err(failure) => SubmitError::Failed(Arc::clone(failure)),
         };
         let left = self.room.clear().into_iter().chain(self.work.drain(..)).map(|left| left.replies);
-        for replies in left.chain(self.replies.drain(..)) {
+        let refused = self.refused.drain(..).map(|(replies, _)| replies);
+        for replies in left.chain(self.replies.drain(..)).chain(refused) {
             replies.answer(Err(error.clone()), &mut self.wakes);
         }
         self.shared.metrics.waiting.set(0);
@@ -101,6 +105,11 @@ impl<'a, R: Runtime> Applying<'a, R> {
         }
         if self.replies.is_empty() {
             applier.abandon();
+            // All that they were judged by is durable by now.
+            for (replies, error) in self.refused.drain(..) {
+                replies.answer(Err(error), &mut self.wakes);
+            }
+            self.wakes.send();
             return Ok(applier);
         }
         let (applier, sealed) = self.seal(applier).await?;
@@ -114,7 +123,7 @@ impl<'a, R: Runtime> Applying<'a, R> {
     /// Applies the work there is. Says whether the block has room for more.
     async fn fill(&mut self, applier: &mut Applier) -> Result<bool, Failure> {
         while let Some(submission) = self.work.pop_front() {
-            if self.replies.len() >= self.shared.config.block_transactions {
+            if self.replies.len() + self.refused.len() >= self.shared.config.block_transactions {
                 self.work.push_front(submission);
                 return Ok(false);
             }
@@ -155,6 +164,10 @@ impl<'a, R: Runtime> Applying<'a, R> {
 
     fn included(&mut self, submission: Submission) {
         let (sender, nonce) = (submission.transaction.sender(), submission.transaction.nonce());
+        #[cfg(feature = "planted-faults")]
+        if shroud_planted::is_planted(shroud_planted::Fault::LeakMemory) {
+            std::mem::forget(vec![0_u8; 1024]);
+        }
         self.hashes.push(submission.transaction.hash());
         self.replies.push(submission.replies);
         // Whoever waited for this one is next.
@@ -185,7 +198,33 @@ impl<'a, R: Runtime> Applying<'a, R> {
             SubmitError::WaitingRoomFull { .. } => self.shared.metrics.shed.add(1),
             _ => self.shared.metrics.rejected.add(1),
         }
-        submission.replies.answer(Err(error), &mut self.wakes);
+        if self.is_durable(&submission, &error) {
+            submission.replies.answer(Err(error), &mut self.wakes);
+        } else {
+            self.refused.push((submission.replies, error));
+        }
+    }
+
+    /// Whether a refusal tells of durable state only. One that rests on a block that may still be lost must wait for it:
+    /// whoever is told that a nonce is used, or money spent, must find it so.
+    fn is_durable(&self, submission: &Submission, error: &SubmitError) -> bool {
+        if self.replies.is_empty() && self.stage.is_free() {
+            return true;
+        }
+        #[cfg(feature = "planted-faults")]
+        if shroud_planted::is_planted(shroud_planted::Fault::RefuseUncommitted) {
+            return true;
+        }
+        let SubmitError::Rejected(rejection) = error else { return true };
+        let account = || state::account(&self.shared.snapshot().tree, submission.transaction.sender());
+        match rejection {
+            Rejection::NonceTooLow { stated, .. } => account().is_ok_and(|account| account.nonce > *stated),
+            Rejection::InsufficientFunds { asset, needed, .. } => {
+                account().is_ok_and(|account| account.balance(*asset) < *needed)
+            }
+            // The rest does not depend on what others do: a contract that is not there now was not there before.
+            _ => true,
+        }
     }
 
     /// A transaction whose nonce is used may be the very one that used it, in a block that is not durable yet: then it
@@ -231,9 +270,9 @@ impl<'a, R: Runtime> Applying<'a, R> {
         let (tree, postings) = (applied.tree, Vec::new());
         let block = Arc::new(AppliedBlock { tree: Default::default(), postings, ..applied });
         self.hashes.clear();
-        let replies = std::mem::take(&mut self.replies);
+        let (replies, refused) = (std::mem::take(&mut self.replies), std::mem::take(&mut self.refused));
         self.pace.restart();
-        Ok((applier, Sealed { block, tree, before: Default::default(), payload, replies }))
+        Ok((applier, Sealed { block, tree, before: Default::default(), payload, replies, refused }))
     }
 
     /// Takes what has arrived, and sends out who has waited too long.

@@ -48,16 +48,22 @@ impl<'a, R: Runtime> Committing<'a, R> {
                 Ok(()) => None,
                 Err(error) => Some(self.shared.fail(&error.to_string())),
             };
-            let Some(sealed) = self.stage.take() else { continue };
             if let Some(failure) = failure {
+                let Some(sealed) = self.stage.take() else { return Err(failure) };
                 let mut wakes = Wakes::default();
-                for replies in sealed.replies {
+                let refused = sealed.refused.into_iter().map(|(replies, _)| replies);
+                for replies in sealed.replies.into_iter().chain(refused) {
                     replies.answer(Err(SubmitError::Failed(Arc::clone(&failure))), &mut wakes);
                 }
                 return Err(failure);
             }
             self.shared.metrics.sync.record_time(self.runtime.now().saturating_duration_since(begun));
-            let obsolete = self.answer(sealed).await;
+            // Readers first, so that whoever is answered finds what it was answered.
+            let Some((tree, before)) = self.stage.states() else { continue };
+            let obsolete = self.publish(&block, tree, before).await;
+            if let Some(sealed) = self.stage.take() {
+                self.answer(sealed).await;
+            }
             if self.store.send(Committed { block, obsolete }).await.is_err() {
                 return Err(self.shared.fail("the store's task has ended"));
             }
@@ -66,11 +72,12 @@ impl<'a, R: Runtime> Committing<'a, R> {
         Ok(())
     }
 
-    /// Readers first, so that whoever is answered finds what it was answered. Gives what nobody needs any more.
-    async fn answer(&self, sealed: Sealed) -> Obsolete {
-        let Sealed { block, tree, before, replies, .. } = sealed;
-        let obsolete = self.publish(&block, tree, before).await;
+    async fn answer(&self, sealed: Sealed) {
+        let Sealed { block, replies, refused, .. } = sealed;
         let mut wakes = Wakes::default();
+        for (replies, error) in refused {
+            replies.answer(Err(error), &mut wakes);
+        }
         for (index, replies) in replies.into_iter().enumerate() {
             match inclusion(&block, index) {
                 Some(inclusion) => replies.answer(Ok(inclusion), &mut wakes),
@@ -85,10 +92,9 @@ impl<'a, R: Runtime> Committing<'a, R> {
         wakes.send();
         // The stage is free: the applying side must be polled to see it.
         yield_now().await;
-        obsolete
     }
 
-    /// Shows the block to readers, in steps: an index over many large blocks takes its time.
+    /// Shows the block to readers, in steps: an index over many large blocks takes its time. Gives what nobody needs any more.
     async fn publish(&self, block: &Arc<AppliedBlock>, tree: StateTree, before: StateTree) -> Obsolete {
         let shared = self.shared;
         shared.change_recent(|recent| recent.push(Arc::clone(block)));

@@ -7,6 +7,7 @@ use std::task::Poll;
 use shroud_ledger::apply::AppliedBlock;
 use shroud_ledger::{StateTree, TransactionHash};
 
+use crate::SubmitError;
 use crate::submission::Replies;
 
 /// A block that was applied, and who waits for it.
@@ -21,6 +22,8 @@ pub(super) struct Sealed {
     pub(super) payload: Vec<u8>,
     /// One for each transaction.
     pub(super) replies: Vec<Replies>,
+    /// Who was refused because of this block or of what was before it, and why: they are told once it is durable.
+    pub(super) refused: Vec<(Replies, SubmitError)>,
 }
 
 /// Both ends are polled by the one task of the writer, the applying one first. So the committing end sees a block as soon
@@ -71,6 +74,14 @@ impl Stage {
         .await
     }
 
+    /// The states after and before the block, for readers; only once.
+    pub(super) fn states(&self) -> Option<(StateTree, StateTree)> {
+        let mut state = self.state();
+        let sealed = state.sealed.as_mut()?;
+        Some((std::mem::take(&mut sealed.tree), std::mem::take(&mut sealed.before)))
+    }
+
+    /// Takes the block: readers must have seen it by then, since a free stage says that everything applied is durable.
     pub(super) fn take(&self) -> Option<Sealed> {
         self.state().sealed.take()
     }

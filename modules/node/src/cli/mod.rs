@@ -9,6 +9,7 @@ mod inspect;
 mod keep_segments;
 mod node;
 mod output;
+mod serve;
 #[cfg(feature = "sim")]
 mod sim;
 mod tls;
@@ -43,6 +44,8 @@ enum Command {
     Wallet(wallet::Wallet),
     /// Ask an HTTP server: a small curl
     Get(Box<get::Get>),
+    /// Serve the files of a directory over HTTP
+    Serve(serve::Serve),
     /// Connect to a WebSocket server: send lines of standard input, print what arrives
     Ws(ws::Ws),
     /// Print the node's configuration after flags, environment, file and defaults are merged
@@ -117,6 +120,7 @@ pub fn main() -> ExitCode {
         Command::Genesis(command) => command.run(),
         Command::Wallet(command) => command.run(),
         Command::Get(command) => command.run(),
+        Command::Serve(command) => command.run(),
         Command::Ws(command) => command.run(),
         Command::Config(flags) => config::print(*flags),
         Command::Tasks(command) => command.run(),

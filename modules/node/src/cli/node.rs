@@ -67,7 +67,7 @@ impl Visit for Serve {
 }
 
 /// Writes a file so that a reader never sees a part of it.
-fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+pub(crate) fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     std::fs::write(&part, text)?;
@@ -75,7 +75,7 @@ fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
 }
 
 /// The first SIGINT or SIGTERM asks for an orderly stop, the second ends the process at once.
-fn stop_on_signals(stop: CancellationToken) -> Result<(), Failure> {
+pub(crate) fn stop_on_signals(stop: CancellationToken) -> Result<(), Failure> {
     use signal_hook::consts::{SIGINT, SIGTERM};
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])
         .map_err(Failure::of("listening for signals"))?;

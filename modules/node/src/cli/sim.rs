@@ -7,7 +7,7 @@ use super::output::say;
 use crate::sim::batch::{Job, Played, play};
 use crate::sim::plan::Planned;
 use crate::sim::run::{Options, Report, run};
-use crate::sim::scenario::{SCENARIOS, Scenario, find};
+use crate::sim::scenario::{LIGHT, SCENARIOS, Scenario, find};
 use crate::sim::shrink::shrink;
 use clap::{Args, Subcommand};
 use report::Tally;
@@ -36,6 +36,8 @@ enum Command {
     Soak(Soak),
     /// What CI runs: the corpus of past seeds, fresh seeds, and seeds played twice
     Ci(Ci),
+    /// Measure: three clients of one node for a virtual hour, on one core
+    Speed(Speed),
     /// List the scenarios
     List,
 }
@@ -133,6 +135,16 @@ struct Ci {
     output: Output,
 }
 
+#[derive(Debug, Args)]
+struct Speed {
+    /// The seed
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
 /// A range of seeds.
 #[derive(Clone, Copy, Debug)]
 struct Seeds {
@@ -175,6 +187,10 @@ impl Sim {
             Command::Shrink(command) => command.run(),
             Command::Soak(command) => command.run(),
             Command::Ci(command) => command.run(),
+            Command::Speed(command) => {
+                command.run();
+                Ok(())
+            }
             Command::List => {
                 let row = |scenario: &Scenario| vec![scenario.name.to_owned(), scenario.about.to_owned()];
                 say(super::output::table(&SCENARIOS.iter().map(row).collect::<Vec<_>>()).trim_end());
@@ -269,18 +285,43 @@ impl Ci {
     }
 }
 
+impl Speed {
+    fn run(self) {
+        let began = Instant::now();
+        let report = run(&LIGHT, &Options { seed: self.seed, only_work: true, ..Options::default() });
+        let took = began.elapsed().as_secs_f64();
+        let (virtual_seconds, events) = (report.time.as_secs_f64(), report.events as f64);
+        let (rate, ratio) = (events / took, virtual_seconds / took);
+        if self.json {
+            say(serde_json::json!({
+                "virtual_seconds": virtual_seconds, "seconds": took, "events": report.events, "polls": report.polls,
+                "events_per_second": rate, "virtual_to_real": ratio,
+            }));
+            return;
+        }
+        say(format_args!("{virtual_seconds:.0} virtual seconds of {}", LIGHT.about));
+        say(format_args!(
+            "{took:.2} s on one core, {} events, {} polls: {rate:.0} events a second, {ratio:.0} virtual seconds a second",
+            report.events, report.polls
+        ));
+    }
+}
+
 impl Replay {
     fn run(self) -> Result<(), Failure> {
         let scenario = one(&self.scenario)?;
         let faults = self.faults.map(|faults| faults.0);
         let recording = if self.trace.is_some() { Recording::All } else { Recording::Last(40) };
-        let options = Options { seed: self.seed, faults, recording, until: self.until };
+        let options = Options { seed: self.seed, faults, recording, until: self.until, only_work: false };
         let report = run(scenario, &options);
         say(format_args!("scenario {}, seed {}, hash {}", report.scenario, report.seed, report.hash));
         say(format_args!(
             "{:?} of virtual time, {} events, {} polls, {} operations",
             report.time, report.events, report.polls, report.operations
         ));
+        if let Some(left) = report.left {
+            say(format_args!("{left} bytes of memory were not given back"));
+        }
         say_plan(&report.plan);
         if let Some(path) = &self.trace {
             let lines: String = report.records.iter().map(|record| format!("{record}\n")).collect();
@@ -291,6 +332,9 @@ impl Replay {
         }
         if report.stopped {
             return Ok(());
+        }
+        for refusal in &report.refusals {
+            say(format_args!("refused: {refusal}"));
         }
         for violation in &report.violations {
             say(violation);

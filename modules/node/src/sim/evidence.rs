@@ -61,6 +61,15 @@ pub struct Progress {
     pub unfinished: usize,
 }
 
+/// What is known of a run in which the node need not survive.
+#[derive(Clone, Debug, Default)]
+pub struct Beyond {
+    /// What the node said when it ended or refused to open, and what it answered instead of a result.
+    pub refusals: Vec<String>,
+    /// From when to when, since the beginning, syncs were acknowledged and not done.
+    pub lied: Vec<(Duration, Duration)>,
+}
+
 /// All that the oracles look at.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
@@ -78,6 +87,8 @@ pub struct Evidence {
     pub leaks: Vec<Measured>,
     /// Queues and counters against their limits.
     pub limits: Vec<Measured>,
+    /// Where faults went beyond what the node claims to survive; `None`: nowhere.
+    pub beyond: Option<Beyond>,
     /// Tasks that panicked, servers that answered wrongly, deadlocks: whatever was reported and should not have been.
     pub broken: Vec<String>,
 }

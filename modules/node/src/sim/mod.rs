@@ -10,7 +10,7 @@
 //! | [`site`], [`store`] | the node's host, its operator, and its disk |
 //! | [`mod@run`], [`shrink`], [`batch`] | one run, fewer faults, many runs |
 //! | [`history`] | what clients did and were told, in order |
-//! | [`linear`] | the linearizability checker |
+//! | [`linear`], [`serial`] | the linearizability checker, and the quick one for an order that is known |
 //! | [`model`] | the ledger as its users understand it: the checker's specification |
 //! | [`evidence`], [`oracle`] | what a run leaves behind, and who judges it |
 
@@ -22,8 +22,10 @@ pub mod linear;
 pub mod model;
 pub mod oracle;
 pub mod plan;
+mod rot;
 pub mod run;
 pub mod scenario;
+pub mod serial;
 pub mod shrink;
 pub mod site;
 pub mod store;

@@ -199,27 +199,45 @@ impl LedgerModel {
             && account.balance(asset) >= amount(asset)
     }
 
-    fn submit(&self, state: &State, submit: &Submit, outcome: &Outcome<Reply>) -> Option<State> {
-        let used = state.used.get(&(submit.from, submit.nonce));
-        match outcome {
-            Outcome::Refused(Refusal::Unavailable) => Some(state.clone()),
-            Outcome::Refused(Refusal::NonceTooLow) => {
-                used.is_some_and(|used| *used != submit.hash).then(|| state.clone())
-            }
-            Outcome::Refused(Refusal::InsufficientFunds) => {
-                (used.is_none() && !self.can_pay(state, submit)).then(|| state.clone())
-            }
-            Outcome::Done(Reply::Included(told)) => {
-                let receipt = self.included.get(&submit.hash).filter(|receipt| *receipt == told)?;
-                match used {
-                    // Sent again: the same answer, and nothing more.
-                    Some(used) => (*used == submit.hash).then(|| state.clone()),
-                    None => self.include(state, submit, *receipt),
+    /// Whether an answer holds in a state, which has the transaction in it if the answer says so.
+    #[must_use]
+    pub fn allows(&self, state: &State, call: &Call, outcome: &Outcome<Reply>) -> bool {
+        match (call, outcome) {
+            (_, Outcome::Unknown | Outcome::Refused(Refusal::Unavailable)) => true,
+            (Call::Submit(submit), outcome) => {
+                let used = state.used.get(&(submit.from, submit.nonce));
+                match outcome {
+                    Outcome::Refused(Refusal::NonceTooLow) => used.is_some_and(|used| *used != submit.hash),
+                    Outcome::Refused(Refusal::InsufficientFunds) => {
+                        used.is_none() && !self.can_pay(state, submit)
+                    }
+                    Outcome::Done(Reply::Included(told)) => {
+                        self.included.get(&submit.hash) == Some(told) && used == Some(&submit.hash)
+                    }
+                    _ => false,
                 }
             }
-            Outcome::Done(_) => None,
-            Outcome::Unknown if used.is_some() => None,
-            Outcome::Unknown => self.include(state, submit, *self.included.get(&submit.hash)?),
+            (Call::ReadAccount(address), Outcome::Done(Reply::Account(told))) => state
+                .accounts
+                .get(address)
+                .map_or_else(|| *told == AccountModel::default(), |have| have == told),
+            (Call::ReadCounter(contract), Outcome::Done(Reply::Count(told))) => {
+                state.counters.get(contract).copied().unwrap_or(0) == *told
+            }
+            _ => false,
+        }
+    }
+
+    /// The state after a transaction took effect by this call, if it may have.
+    fn took_effect(&self, state: &State, submit: &Submit, outcome: &Outcome<Reply>) -> Option<State> {
+        if state.used.contains_key(&(submit.from, submit.nonce)) {
+            return None;
+        }
+        let receipt = self.included.get(&submit.hash)?;
+        match outcome {
+            Outcome::Unknown => self.include(state, submit, *receipt),
+            Outcome::Done(Reply::Included(told)) if told == receipt => self.include(state, submit, *receipt),
+            _ => None,
         }
     }
 }
@@ -249,18 +267,16 @@ impl Specification for LedgerModel {
     }
 
     fn step(&self, state: &State, call: &Call, outcome: &Outcome<Reply>) -> Option<State> {
-        let agrees = match (call, outcome) {
-            (Call::Submit(submit), _) => return self.submit(state, submit, outcome),
-            (_, Outcome::Unknown | Outcome::Refused(Refusal::Unavailable)) => true,
-            (Call::ReadAccount(address), Outcome::Done(Reply::Account(told))) => state
-                .accounts
-                .get(address)
-                .map_or_else(|| *told == AccountModel::default(), |have| have == told),
-            (Call::ReadCounter(contract), Outcome::Done(Reply::Count(told))) => {
-                state.counters.get(contract).copied().unwrap_or(0) == *told
+        if let Call::Submit(submit) = call {
+            if let Some(after) = self.took_effect(state, submit, outcome) {
+                return Some(after);
             }
-            _ => false,
-        };
-        agrees.then(|| state.clone())
+            // An unknown one that has no effect need not be placed.
+            if *outcome == Outcome::Unknown {
+                return None;
+            }
+        }
+        // Sent again: the same answer, and nothing more.
+        self.allows(state, call, outcome).then(|| state.clone())
     }
 }

@@ -91,11 +91,50 @@ pub enum Fault {
         /// After how long.
         restart: Duration,
     },
+    /// Syncs of the journal hang, some before they take effect and some after.
+    SyncStall {
+        /// How long each.
+        by: Duration,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// Beyond what a node survives: it loses power, and a bit of what was durable is another one when it comes back.
+    BitRot {
+        /// Which bit of which file, and whether of the journal's or of any.
+        spot: u64,
+        /// After how long it comes back.
+        down: Duration,
+    },
+    /// Beyond what a node survives: the next write lands elsewhere in its file, and power fails later.
+    Misdirected {
+        /// Of which files.
+        files: Files,
+        /// After how long power fails.
+        lasts: Duration,
+    },
+    /// Beyond what a node survives: the disk says that syncs have succeeded and does nothing, until power fails.
+    LostSyncs {
+        /// Of which files.
+        files: Files,
+        /// For how long.
+        lasts: Duration,
+    },
     /// The node's wall clock jumps.
     ClockJump {
         /// By so many milliseconds, forth or back.
         milliseconds: i64,
     },
+}
+
+/// Which files a disk's fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Files {
+    /// The journal's segments.
+    Journal,
+    /// The store's.
+    Store,
+    /// All.
+    All,
 }
 
 /// Which way a partition works.
@@ -124,6 +163,10 @@ pub enum Kind {
     DiskFull,
     SyncError,
     WriteError,
+    SyncStall,
+    BitRot,
+    Misdirected,
+    LostSyncs,
     ClockJump,
 }
 
@@ -198,6 +241,10 @@ fn fault(kind: Kind, clients: usize, chance: &mut Chance) -> Fault {
         Kind::DiskFull => Fault::DiskFull { spare: chance.between(0, 64 << 10), lasts },
         Kind::SyncError => Fault::SyncError { restart: lasts },
         Kind::WriteError => Fault::WriteError { restart: lasts },
+        Kind::SyncStall => Fault::SyncStall { by: milliseconds(chance, 1, 3_000), lasts },
+        Kind::BitRot => Fault::BitRot { spot: chance.next_u64(), down: lasts },
+        Kind::Misdirected => Fault::Misdirected { files: files(chance), lasts },
+        Kind::LostSyncs => Fault::LostSyncs { files: files(chance), lasts },
         Kind::ClockJump => {
             let reach = if chance.coin() { 5_000 } else { 86_400_000 };
             let by = i64::try_from(chance.between(0, 2 * reach)).unwrap_or(0);
@@ -206,16 +253,31 @@ fn fault(kind: Kind, clients: usize, chance: &mut Chance) -> Fault {
     }
 }
 
+/// Mostly the journal: it is what a node stands on.
+fn files(chance: &mut Chance) -> Files {
+    match chance.below(4) {
+        0 => Files::Store,
+        1 => Files::All,
+        _ => Files::Journal,
+    }
+}
+
 impl Planned {
     /// When its effect is over, apart from what it left behind.
     #[must_use]
     pub fn until(&self) -> Duration {
         let lasts = match &self.fault {
-            Fault::Crash { down } | Fault::Kill { down } | Fault::Stop { down } => *down,
+            Fault::Crash { down }
+            | Fault::Kill { down }
+            | Fault::Stop { down }
+            | Fault::BitRot { down, .. } => *down,
             Fault::Pause { lasts }
             | Fault::Partition { lasts, .. }
             | Fault::BadLink { lasts, .. }
             | Fault::SlowDisk { lasts, .. }
+            | Fault::SyncStall { lasts, .. }
+            | Fault::Misdirected { lasts, .. }
+            | Fault::LostSyncs { lasts, .. }
             | Fault::DiskFull { lasts, .. } => *lasts,
             Fault::TornCrash { hung, down } => hung.saturating_add(*down),
             Fault::SyncError { restart } | Fault::WriteError { restart } => *restart,
@@ -264,8 +326,34 @@ impl fmt::Display for Fault {
             Self::WriteError { restart } => {
                 write!(f, "the next journal write fails; restart after {restart:?}")
             }
+            Self::SyncStall { by, lasts } => write!(f, "journal syncs hang for {by:?} each, for {lasts:?}"),
+            Self::BitRot { spot, down } => {
+                write!(
+                    f,
+                    "power failure for {down:?}, and a bit that was durable is turned over (spot {spot:#x})"
+                )
+            }
+            Self::Misdirected { files, lasts } => {
+                write!(f, "the next write to {files} lands elsewhere; power failure after {lasts:?}")
+            }
+            Self::LostSyncs { files, lasts } => {
+                write!(
+                    f,
+                    "syncs of {files} do nothing and say that they did, until power fails after {lasts:?}"
+                )
+            }
             Self::ClockJump { milliseconds } => write!(f, "the node's wall clock jumps by {milliseconds} ms"),
         }
+    }
+}
+
+impl fmt::Display for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Journal => "the journal",
+            Self::Store => "the store",
+            Self::All => "any file",
+        })
     }
 }
 

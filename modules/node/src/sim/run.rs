@@ -1,6 +1,6 @@
 //! Playing a scenario from a seed, and judging it.
 
-use super::evidence::{Chain, Evidence, Measured, Progress};
+use super::evidence::{Beyond, Chain, Evidence, Measured, Progress};
 use super::oracle::{Violation, judge};
 use super::plan::{self, Draw, Planned};
 use super::scenario::{LIVENESS, Scenario, Work};
@@ -12,6 +12,7 @@ use super::workload::{echo, observer, slow};
 use crate::node::NodeConfig;
 use shroud_crypto::Hash;
 use shroud_io_sim::chance::Chance;
+use shroud_io_sim::memory;
 use shroud_ledger::Genesis;
 use shroud_sim::{
     ClockSkew, Host, HostConfig, LinkConfig, Outcome, Policy, Record, Recording, SimConfig, Simulation,
@@ -31,6 +32,18 @@ const DATA: &str = "/data";
 const CLOSING: Duration = Duration::from_secs(120);
 /// How long after everything has ended connections may still be closing.
 const LINGER: Duration = Duration::from_secs(180);
+/// How long clients may go on after the last fault, where the node may have refused for good.
+const AFTERMATH: Duration = Duration::from_secs(20);
+/// How long a transaction may wait at the node whose client has gone, and some more.
+const QUIET: Duration = Duration::from_secs(40);
+/// How long an operator leaves a node alone that has refused, where that may be for good.
+const BACKOFF: Duration = Duration::from_secs(15);
+/// Who reads the chain in the end.
+const OBSERVER: &str = "the observer";
+/// A node that has run for so long has opened.
+const SETTLED: Duration = Duration::from_secs(5);
+/// Bytes that a run may keep: what a table takes that has grown.
+const MEMORY_SLACK: i64 = 4096;
 /// Events after which a run is broken off: a hundred times what the longest scenario needs.
 const MAX_EVENTS: u64 = 50_000_000;
 
@@ -45,6 +58,8 @@ pub struct Options {
     pub recording: Recording,
     /// Stop at this event of the world.
     pub until: Option<u64>,
+    /// End when the clients have their answers, and judge nothing: to measure speed.
+    pub only_work: bool,
 }
 
 /// What came of a run.
@@ -74,6 +89,10 @@ pub struct Report {
     pub records: Vec<Record>,
     /// Whether it was stopped at an event, and not judged.
     pub stopped: bool,
+    /// What the node refused with, where faults went beyond what it claims to survive.
+    pub refusals: Vec<String>,
+    /// Bytes of memory that were not given back; `None`: nobody counted ([`shroud_io_sim::memory`]).
+    pub left: Option<i64>,
 }
 
 impl Report {
@@ -99,6 +118,30 @@ pub fn plan_of(scenario: &Scenario, seed: u64) -> Vec<Planned> {
 /// Plays a scenario.
 #[must_use]
 pub fn run(scenario: &'static Scenario, options: &Options) -> Report {
+    let mut report = run_counted(scenario, options);
+    // What stays for good after a first time, as tables that are filled when they are needed, is no leak: that repeats.
+    if report.left.is_some_and(|left| left > MEMORY_SLACK) && !report.stopped {
+        report.left = run_counted(scenario, options).left;
+    }
+    if let Some(left) = report.left.filter(|left| *left > MEMORY_SLACK) {
+        let message = format!("{left} bytes of memory are left after everything has ended");
+        report.violations.push(Violation { oracle: "leaks", message });
+    }
+    report
+}
+
+fn run_counted(scenario: &'static Scenario, options: &Options) -> Report {
+    let before = memory::live();
+    let mut report = play(scenario, options);
+    let after = memory::live();
+    let copy = std::hint::black_box(report.clone());
+    let held = memory::live().zip(after).map(|(with, without)| with - without);
+    drop(copy);
+    report.left = after.zip(before).zip(held).map(|((after, before), held)| after - before - held);
+    report
+}
+
+fn play(scenario: &'static Scenario, options: &Options) -> Report {
     let whole = plan_of(scenario, options.seed);
     let planned = whole.len();
     let strikes = |place: &usize| options.faults.as_ref().is_none_or(|faults| faults.contains(place));
@@ -110,6 +153,10 @@ pub fn run(scenario: &'static Scenario, options: &Options) -> Report {
         .collect();
     let mut play = Play::new(scenario, options, &plan);
     let evidence = play.play(&plan);
+    let refusals = match &evidence {
+        Some(Ok(Evidence { beyond: Some(beyond), .. })) => beyond.refusals.clone(),
+        _ => Vec::new(),
+    };
     let (violations, operations) = match evidence {
         Some(Ok(evidence)) => (judge(&evidence), evidence.history.len()),
         Some(Err(message)) => (vec![Violation { oracle: "broken", message }], 0),
@@ -130,6 +177,8 @@ pub fn run(scenario: &'static Scenario, options: &Options) -> Report {
         violations,
         records: play.simulation.universe().records(),
         stopped: play.stopped,
+        refusals,
+        left: None,
     }
 }
 
@@ -145,6 +194,7 @@ struct Play {
     notebook: Notebook,
     healed: Duration,
     until: Option<u64>,
+    only_work: bool,
     stopped: bool,
     broken: Vec<String>,
 }
@@ -186,6 +236,7 @@ impl Play {
             notebook: Notebook::default(),
             healed,
             until: options.until,
+            only_work: options.only_work,
             stopped: false,
             broken: Vec::new(),
         }
@@ -226,12 +277,17 @@ impl Play {
             _ => site::node(self.node_config(genesis.clone()), self.shards),
         };
         let site = Site::new(&self.simulation, self.node.clone(), &self.clients, main, self.link);
-        site.open();
+        site.open(if self.scenario.beyond { BACKOFF } else { Duration::ZERO });
         site.carry_out(plan);
         let highest = Highest::default();
         let idle = self.start_bystanders(&highest);
         self.start_clients();
-        let progress = self.work()?;
+        let beyond = self.scenario.beyond;
+        let progress = if beyond { self.aftermath()? } else { self.work()? };
+        self.stopped |= self.only_work;
+        if self.only_work {
+            return None;
+        }
         for host in &idle {
             host.kill();
         }
@@ -239,6 +295,7 @@ impl Play {
             Work::Echo => None,
             // With a node that does not start, liveness has said all there is to say.
             _ if progress.finished.is_none() && !site.is_running() => None,
+            _ if beyond && site.refuses(SETTLED) => None,
             _ => {
                 // Clients may have been quicker than the faults.
                 self.run_while(self.healed, || true);
@@ -246,6 +303,9 @@ impl Play {
             }
         };
         self.close(&site)?;
+        if beyond {
+            site.drop_caches();
+        }
         let chain = match chain {
             Some(Some(chain)) => Some(Chain { audit: Some(self.audit(genesis)?), ..chain }),
             _ => None,
@@ -258,7 +318,9 @@ impl Play {
         {
             self.broken.push(format!("clients wait; the node last ended at {at:?}: {error}"));
         }
+        let beyond = beyond.then(|| self.refusals(&site));
         Some(Ok(Evidence {
+            beyond,
             model,
             history: self.notebook.history.operations(),
             requested: self.notebook.requested(),
@@ -268,6 +330,38 @@ impl Play {
             limits: self.limits(&highest),
             broken: std::mem::take(&mut self.broken),
         }))
+    }
+
+    /// What the node ended with, and what clients were told that is no answer: with faults beyond the claims no failure as such.
+    fn refusals(&mut self, site: &Site) -> Beyond {
+        let mut refusals: Vec<String> = site.errors().into_iter().map(|(_, error)| error).collect();
+        // An observer of a node that has refused since says no more than the node itself.
+        let silent = site.refuses(SETTLED) && !refusals.is_empty();
+        let told = |message: &String| !(silent && message.starts_with(OBSERVER));
+        refusals.extend(self.broken.drain(..).filter(told));
+        refusals.extend(self.notebook.broken());
+        refusals.sort_unstable();
+        refusals.dedup();
+        self.broken = site.panics();
+        Beyond { refusals, lied: site.lied() }
+    }
+
+    /// Runs until the clients have their answers, or have had some time after the last fault.
+    fn aftermath(&mut self) -> Option<Progress> {
+        let (notebook, clients) = (self.notebook.clone(), self.clients.len());
+        let limit = self.healed + AFTERMATH;
+        self.run_while(limit, move || notebook.done() < clients);
+        // Clients may have been quicker than the faults.
+        self.run_while(self.healed + SETTLED, || true);
+        let now = self.simulation.universe().time();
+        if self.stopped {
+            return None;
+        }
+        self.clients.iter().for_each(Host::kill);
+        // What they have sent may wait for an earlier nonce: nothing shall happen under the observer's eyes.
+        self.run_while(now + QUIET, || true);
+        // Nobody is owed an answer by a node that may refuse.
+        Some(Progress { healed: self.healed, finished: Some(now), allowed: Duration::MAX, unfinished: 0 })
     }
 
     fn node_config(&self, genesis: Genesis) -> NodeConfig {
@@ -400,9 +494,9 @@ impl Play {
         host.kill();
         match program.results().pop().flatten() {
             Some(Ok(Ok(chain))) => return Some(Some(chain)),
-            Some(Ok(Err(error))) => self.broken.push(format!("the observer failed: {error}")),
-            Some(Err(error)) => self.broken.push(format!("the observer failed: {error}")),
-            None => self.broken.push(format!("the observer had no answer within {CLOSING:?}")),
+            Some(Ok(Err(error))) => self.broken.push(format!("{OBSERVER} failed: {error}")),
+            Some(Err(error)) => self.broken.push(format!("{OBSERVER} failed: {error}")),
+            None => self.broken.push(format!("{OBSERVER} had no answer within {CLOSING:?}")),
         }
         Some(None)
     }
@@ -453,6 +547,7 @@ impl Play {
         }
         let census = universe.census();
         let counts = [
+            ("tasks", self.node.trees().iter().map(|tree| tree.live()).sum()),
             ("alarms", census.alarms),
             ("file operations", census.operations),
             ("datagram sockets", census.sockets),

@@ -30,6 +30,8 @@ pub struct Scenario {
     pub lossy: bool,
     /// Whether clocks drift.
     pub drift: bool,
+    /// Whether faults go beyond what the node claims to survive: then it may refuse, if it says precisely what is wrong.
+    pub beyond: bool,
     /// What may go wrong.
     pub faults: &'static [Kind],
     /// The fewest and the most faults.
@@ -66,13 +68,33 @@ const TRANSFERS: Scenario = Scenario {
     tight: false,
     lossy: false,
     drift: false,
-    faults: &[Kind::Partition, Kind::BadLink, Kind::SlowDisk, Kind::Pause, Kind::Crash, Kind::TornCrash],
+    beyond: false,
+    faults: &[
+        Kind::Partition,
+        Kind::BadLink,
+        Kind::SlowDisk,
+        Kind::Pause,
+        Kind::Crash,
+        Kind::TornCrash,
+        Kind::SyncStall,
+    ],
     count: (0, 4),
     span: Duration::from_secs(5),
 };
 
+/// Three clients that do something once a second each, for an hour, without faults: how fast the simulator is.
+pub static LIGHT: Scenario = Scenario {
+    name: "light",
+    about: "three clients with an operation a second each, for an hour, without faults: for measuring",
+    operations: 3_600,
+    pause: Duration::from_secs(2),
+    faults: &[],
+    count: (0, 0),
+    ..TRANSFERS
+};
+
 /// All scenarios.
-pub const SCENARIOS: [Scenario; 8] = [
+pub const SCENARIOS: [Scenario; 11] = [
     TRANSFERS,
     Scenario {
         name: "contracts",
@@ -95,7 +117,7 @@ pub const SCENARIOS: [Scenario; 8] = [
     Scenario {
         name: "restarts",
         about: "a storm of power failures, kills and stops in the middle of work and of recovery",
-        faults: &[Kind::Crash, Kind::TornCrash, Kind::Kill, Kind::Stop, Kind::SlowDisk],
+        faults: &[Kind::Crash, Kind::TornCrash, Kind::Kill, Kind::Stop, Kind::SlowDisk, Kind::SyncStall],
         count: (4, 12),
         span: Duration::from_secs(10),
         operations: 40,
@@ -133,9 +155,36 @@ pub const SCENARIOS: [Scenario; 8] = [
         operations: 8,
         pause: Duration::from_millis(5),
         tight: true,
-        faults: &[Kind::SlowDisk, Kind::SlowDisk, Kind::Pause, Kind::Crash],
+        faults: &[Kind::SlowDisk, Kind::SyncStall, Kind::Pause, Kind::Crash],
         count: (0, 4),
         span: Duration::from_secs(2),
+        ..TRANSFERS
+    },
+    Scenario {
+        name: "bit-rot",
+        about: "beyond the claims: a bit of what was durable changes; right answers or a refusal that names the place",
+        beyond: true,
+        faults: &[Kind::BitRot, Kind::BitRot, Kind::Kill, Kind::TornCrash],
+        count: (1, 4),
+        span: Duration::from_secs(10),
+        ..TRANSFERS
+    },
+    Scenario {
+        name: "misdirected-writes",
+        about: "beyond the claims: a write lands elsewhere in its file; right answers or a refusal that names the place",
+        beyond: true,
+        faults: &[Kind::Misdirected, Kind::Misdirected, Kind::Crash, Kind::SlowDisk],
+        count: (1, 4),
+        span: Duration::from_secs(10),
+        ..TRANSFERS
+    },
+    Scenario {
+        name: "lost-syncs",
+        about: "beyond the claims: syncs do nothing until power fails; what the disk lied about may be gone, nothing else",
+        beyond: true,
+        faults: &[Kind::LostSyncs, Kind::LostSyncs, Kind::Crash, Kind::SlowDisk],
+        count: (1, 4),
+        span: Duration::from_secs(10),
         ..TRANSFERS
     },
 ];
@@ -143,6 +192,6 @@ pub const SCENARIOS: [Scenario; 8] = [
 /// The scenario with a name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Scenario> {
-    static ALL: [Scenario; 8] = SCENARIOS;
+    static ALL: [Scenario; 11] = SCENARIOS;
     ALL.iter().find(|scenario| scenario.name == name)
 }

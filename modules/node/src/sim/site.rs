@@ -1,9 +1,11 @@
 //! The node's host, from its operator's side: it is started, found dead, started again; and the plan's faults strike it.
 
-use super::plan::{Direction, Fault, Planned};
+use super::plan::{Direction, Fault, Files, Planned};
+use super::rot::rot;
 use super::store;
 use crate::node::{Node, NodeConfig};
-use shroud_io_sim::disk::{Fault as DiskFault, FaultKind, Latencies, Latency, Place};
+use shroud_io_sim::chance::Chance;
+use shroud_io_sim::disk::{Fault as DiskFault, FaultKind, Latencies, Latency, Place, Verb};
 use shroud_runtime::{Runtime, TaskError};
 use shroud_sim::{Host, LinkConfig, Program, Simulation, Universe};
 use std::path::Path;
@@ -34,10 +36,14 @@ struct State {
     program: Option<Program<Result<(), String>>>,
     /// Down on purpose until then.
     down_until: Duration,
+    /// How long a node stays down that ended with an error.
+    patience: Duration,
     /// Nothing is started any more.
     closed: bool,
     errors: Vec<(Duration, String)>,
     panics: Vec<String>,
+    /// When the disk said that it had synced and had not.
+    lied: Vec<(Duration, Duration)>,
 }
 
 impl std::fmt::Debug for Site {
@@ -74,9 +80,11 @@ impl Site {
         let state = State {
             program: None,
             down_until: Duration::ZERO,
+            patience: Duration::ZERO,
             closed: false,
             errors: Vec::new(),
             panics: Vec::new(),
+            lied: Vec::new(),
         };
         Self {
             universe: simulation.universe().clone(),
@@ -92,8 +100,10 @@ impl Site {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts the node, and looks after it from now on.
-    pub fn open(&self) {
+    /// Starts the node, and looks after it from now on: one that ended with an error is started again, not more often than
+    /// `patience`.
+    pub fn open(&self, patience: Duration) {
+        self.state().patience = patience;
         self.start();
         self.watch();
     }
@@ -102,7 +112,15 @@ impl Site {
         if self.state().closed {
             return;
         }
-        self.start();
+        self.collect();
+        let now = self.universe.time();
+        let again = {
+            let state = self.state();
+            state.errors.last().is_none_or(|(at, _)| *at + state.patience <= now)
+        };
+        if again {
+            self.start();
+        }
         let site = self.clone();
         self.after(WATCH, move || site.watch());
     }
@@ -161,6 +179,20 @@ impl Site {
     pub fn panics(&self) -> Vec<String> {
         self.collect();
         self.state().panics.clone()
+    }
+
+    /// Whether it does not run, or ended not longer ago than this.
+    #[must_use]
+    pub fn refuses(&self, since: Duration) -> bool {
+        let now = self.universe.time();
+        let last = self.errors().last().map(|(at, _)| *at);
+        !self.is_running() || last.is_some_and(|at| at + since > now)
+    }
+
+    /// From when to when syncs were acknowledged and not done, where that came to light or may have.
+    #[must_use]
+    pub fn lied(&self) -> Vec<(Duration, Duration)> {
+        self.state().lied.clone()
     }
 
     fn after(&self, delay: Duration, action: impl FnOnce() + Send + 'static) {
@@ -256,10 +288,46 @@ impl Site {
                 let site = self.clone();
                 self.after(*restart, move || site.restart());
             }
+            Fault::SyncStall { by, lasts } => {
+                let stall = FaultKind::Stall { verb: Some(Verb::Sync), duration: *by };
+                self.arm(DiskFault::always(stall).at(place(Files::Journal)));
+                self.disarm_after(*lasts, |kind| matches!(kind, FaultKind::Stall { .. }));
+            }
+            Fault::BitRot { spot, down } => {
+                self.host.crash();
+                let mut chance = Chance::new(*spot);
+                self.disk(|disk| rot(disk, &mut chance));
+                self.down_for(*down);
+            }
+            Fault::Misdirected { files, lasts } => {
+                self.arm(DiskFault::once(FaultKind::MisdirectedWrite).at(place(*files)));
+                self.disarm_after(*lasts, |kind| matches!(kind, FaultKind::MisdirectedWrite));
+                self.crash_after(*lasts);
+            }
+            Fault::LostSyncs { files, lasts } => {
+                let from = self.universe.time();
+                self.arm(DiskFault::always(FaultKind::LostSync).at(place(*files)));
+                self.disarm_after(*lasts, |kind| matches!(kind, FaultKind::LostSync));
+                self.state().lied.push((from, from + *lasts));
+                self.crash_after(*lasts);
+            }
             Fault::ClockJump { milliseconds } => {
                 self.universe.jump_clock(self.host.id(), milliseconds.saturating_mul(1_000_000));
             }
         }
+    }
+
+    fn crash_after(&self, delay: Duration) {
+        let site = self.clone();
+        self.after(delay, move || {
+            site.host.crash();
+            site.down_for(WATCH);
+        });
+    }
+
+    /// Drops what the system shows and the disk does not have.
+    pub fn drop_caches(&self) {
+        self.disk(shroud_sim::disk::Disk::drop_caches);
     }
 
     /// Keeps the node down, and starts it once it has ended and the time is over.
@@ -325,6 +393,14 @@ fn slower(by: Duration) -> Latencies {
 
 fn longer(latency: Latency, by: Duration) -> Latency {
     Latency { minimum: latency.minimum + by, maximum: latency.maximum + by, ..latency }
+}
+
+fn place(files: Files) -> Place {
+    match files {
+        Files::Journal => Place::NameEnds(".journal".into()),
+        Files::Store => Place::Under("/data/state".into()),
+        Files::All => Place::Anywhere,
+    }
 }
 
 /// A fault that strikes a journal segment once.

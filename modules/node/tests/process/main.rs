@@ -8,4 +8,5 @@ mod node;
 mod rpc;
 mod serve;
 mod sign;
+mod subscribe;
 mod wallet;

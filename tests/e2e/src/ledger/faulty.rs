@@ -1,7 +1,7 @@
 //! A runtime whose disk can be told to fail. All else is the runtime inside.
 
 use shroud::runtime::backend::Capabilities;
-use shroud::runtime::file::Lent;
+use shroud::runtime::file::{FileStatus, Lent};
 use shroud::runtime::task::Tree;
 use shroud::runtime::{
     BlockFile, CancellationToken, Class, ConnectOptions, DatagramOptions, ListenOptions, Lost, OpenOptions,
@@ -73,6 +73,10 @@ impl<F: BlockFile> BlockFile for FaultyFile<F> {
 
     async fn set_len(&self, length: u64) -> io::Result<()> {
         self.inner.set_len(length).await
+    }
+
+    async fn status(&self) -> io::Result<FileStatus> {
+        self.inner.status().await
     }
 
     async fn len(&self) -> io::Result<u64> {

@@ -82,7 +82,7 @@ pub(crate) async fn run<R: Runtime, H: Handler, S: ByteStream>(
             draining = true;
             Pin::new(&mut connection).graceful_shutdown();
         }
-        let now = polled_at().unwrap_or_else(|| runtime.now());
+        let now = polled_at(cx.waker()).unwrap_or_else(|| runtime.now());
         loop {
             let polled = Pin::new(&mut connection).poll(cx);
             let progress = match link.send_now(cx) {

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use shroud_runtime::Runtime;
 use shroud_runtime::task::polled_at;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,10 +42,10 @@ pub(crate) async fn respond<R: Runtime, H: Handler>(
 ) -> Result<Response<Answered<R, H>>, Infallible> {
     let mut in_work = InWork::enter(context);
     let Context { runtime, service, activity, takeover } = &*in_work.context;
-    let begun = polled_at().unwrap_or_else(|| runtime.now());
+    let begun = poll_fn(|cx| Poll::Ready(polled_at(cx.waker()))).await.unwrap_or_else(|| runtime.now());
     let ambiguous = activity.request_begun(!http_body::Body::is_end_stream(request.body()));
     let limit = service.limits.body_bytes;
-    let request = request.map(|body| Body::received(body, Arc::clone(activity), limit));
+    let request = request.map(|body| Body::received(body, activity, limit));
     let mut response = match refuse(&request, ambiguous, in_work.over_limit, limit) {
         Some(response) => response,
         None => service.handler.handle(request).await,

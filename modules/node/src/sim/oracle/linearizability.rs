@@ -1,20 +1,42 @@
-//! Each operation seems to take effect at one moment between its invocation and its answer.
+//! Each operation seems to take effect at one moment between its invocation and its answer, in the order that the ledger
+//! says it committed.
+//!
+//! The committed order is tried first: it needs no search, and one that explains every answer is all that linearizability
+//! asks for. When it does not, the search says whether any other order would, which tells a wrong order from a wrong answer.
 
 use crate::sim::evidence::Evidence;
 use crate::sim::history::Outcome;
 use crate::sim::linear::{NotLinear, check_components};
 use crate::sim::model::{Call, LedgerOperation};
+use crate::sim::serial;
 use std::collections::BTreeSet;
+
+/// Operations that a message names at most.
+const MAX_SHOWN: usize = 8;
 
 pub(super) fn check(evidence: &Evidence) -> Result<(), String> {
     let Some(chain) = &evidence.chain else { return Ok(()) };
     let model = evidence.model.with_chain(&chain.committed);
+    let serial = serial::check(&model, &chain.committed, &evidence.requested, &evidence.history);
+    let Err(unexplained) = serial else { return Ok(()) };
+    let mut message = format!("the committed order does not explain the answers: {unexplained}");
+    let mut show = |operation: &LedgerOperation| message.push_str(&format!("\n    {operation:?}"));
+    evidence.history.get(unexplained.place()).into_iter().for_each(&mut show);
     let history = telling(&evidence.history);
-    let Err(error) = check_components(&model, &history) else { return Ok(()) };
-    let mut message = error.to_string();
-    if let NotLinear::NoOrder { stuck, .. } = error {
-        for operation in stuck.iter().take(3).filter_map(|place| history.get(*place)) {
-            message.push_str(&format!("\n    {operation:?}"));
+    match check_components(&model, &history) {
+        Ok(()) => message.push_str("\n    another order would explain them"),
+        Err(error) => {
+            message.push_str(&format!("\n    and {error}"));
+            if let NotLinear::NoOrder { stuck, .. } = error {
+                // Those that were answered tell most: one of the answers cannot be.
+                let (answered, open): (Vec<_>, Vec<_>) = stuck
+                    .iter()
+                    .filter_map(|place| history.get(*place))
+                    .partition(|operation| operation.returned.is_some());
+                for operation in answered.into_iter().chain(open).take(MAX_SHOWN) {
+                    message.push_str(&format!("\n    {operation:?}"));
+                }
+            }
         }
     }
     Err(message)

@@ -1,5 +1,6 @@
 //! Who judges a run. Each oracle looks at one promise and says in one sentence how it was broken.
 
+mod beyond;
 mod broken;
 mod commitment;
 mod conservation;
@@ -47,6 +48,11 @@ const ORACLES: [(&str, Check); 10] = [
 /// Has every oracle look.
 #[must_use]
 pub fn judge(evidence: &Evidence) -> Vec<Violation> {
+    if let Some(beyond) = &evidence.beyond {
+        let (rest, mut violations) = beyond::excuse(evidence, beyond);
+        violations.extend(judge(&rest));
+        return violations;
+    }
     let look = |(oracle, check): &(&'static str, Check)| {
         check(evidence).err().map(|message| Violation { oracle, message })
     };

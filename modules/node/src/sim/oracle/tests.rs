@@ -1,7 +1,7 @@
 //! Every oracle passes a good run and fails on a run that is wrong in its way.
 
 use super::*;
-use crate::sim::evidence::{Chain, Committed, Measured, Progress};
+use crate::sim::evidence::{Beyond, Chain, Committed, Measured, Progress};
 use crate::sim::history::{Operation, Outcome, Refusal};
 use crate::sim::model::{AccountModel, Call, Effect, LedgerModel, Receipt, Reply, Submit};
 use shroud_crypto::{Address, Hash};
@@ -94,6 +94,7 @@ fn good() -> Evidence {
         leaks: vec![Measured { what: "tasks".into(), seen: 0, limit: 0 }],
         limits: vec![Measured { what: "queue".into(), seen: 7, limit: 8 }],
         broken: Vec::new(),
+        beyond: None,
     }
 }
 
@@ -173,6 +174,48 @@ fn a_stale_or_early_read() {
 }
 
 #[test]
+fn readers_of_different_accounts_see_one_order() {
+    const CAROL: Address = Address([3; 20]);
+    let own = submit(4, CAROL, 0, Effect::Transfer { to: CAROL, asset: MANA, amount: 1 });
+    let carol_shows = |seen: AccountModel| {
+        let own = own.clone();
+        complaints(move |evidence, chain| {
+            evidence.model.genesis.insert(CAROL, account(0, 100, 0));
+            evidence.model.genesis.entry(CAROL).or_default().balances.insert(MANA, 1);
+            evidence.requested.insert(own.hash, own.clone());
+            // Before all others.
+            chain.committed.insert(
+                0,
+                Committed { hash: own.hash, from: CAROL, nonce: 0, index: 0, receipt: receipt(1) },
+            );
+            chain.accounts.insert(CAROL, account(1, 79, 1));
+            chain.accounts.insert(FEES, account(0, 84, 0));
+            chain.audit = Some(Ok((2, Hash([9; 32]), 4)));
+            // In flight from the beginning to the end, and read after Alice's account was seen to have paid.
+            evidence.history.push(operation(3, Call::Submit(own), (0, 12), Reply::Included(receipt(1))));
+            evidence.history.push(operation(3, Call::ReadAccount(CAROL), (6, 7), Reply::Account(seen)));
+        })
+    };
+    assert_eq!(carol_shows(account(1, 79, 1)), [] as [&str; 0]);
+    // By itself this is explained: Carol's payment took effect later.
+    assert_eq!(carol_shows(account(0, 100, 1)), ["linearizability"]);
+}
+
+#[test]
+fn an_answer_before_anybody_asked() {
+    // The order has the payment, and Bob knows of it before Alice sends it.
+    let found = complaints(|evidence, _| {
+        let seen = Reply::Account(account(0, 100, 110));
+        for operation in &mut evidence.history {
+            operation.invoked += 2;
+            operation.returned = operation.returned.map(|returned| returned + 2);
+        }
+        evidence.history.push(operation(2, Call::ReadAccount(BOB), (0, 1), seen));
+    });
+    assert_eq!(found, ["linearizability"]);
+}
+
+#[test]
 fn an_unfounded_refusal() {
     for refusal in [Refusal::NonceTooLow, Refusal::InsufficientFunds] {
         let found = complaints(|evidence, _| {
@@ -201,4 +244,43 @@ fn leaks_limits_liveness_and_reports() {
         ["liveness"]
     );
     assert_eq!(complaints(|evidence, _| evidence.broken.push("a task panicked".into())), ["broken"]);
+}
+
+/// What a lying disk took: Alice's count, acknowledged at 8 s, is gone.
+fn lose_the_count(evidence: &mut Evidence, chain: &mut Chain, lied: (u64, u64)) {
+    evidence.history.pop();
+    chain.committed.pop();
+    chain.accounts.insert(ALICE, account(1, 82, 90));
+    chain.accounts.insert(FEES, account(0, 42, 0));
+    chain.counters.insert(COUNTER, 0);
+    chain.audit = Some(Ok((2, Hash([9; 32]), 2)));
+    let lied = vec![(Duration::from_secs(lied.0), Duration::from_secs(lied.1))];
+    evidence.beyond = Some(Beyond { refusals: Vec::new(), lied });
+}
+
+#[test]
+fn beyond_the_claims_only_what_the_disk_lied_about_may_be_gone() {
+    assert_eq!(complaints(|evidence, chain| lose_the_count(evidence, chain, (6, 10))), [] as [&str; 0]);
+    let outside = complaints(|evidence, chain| lose_the_count(evidence, chain, (1, 3)));
+    assert!(outside.contains(&"durability"), "{outside:?}");
+}
+
+#[test]
+fn beyond_the_claims_a_refusal_names_the_place_and_silence_is_none() {
+    let refuse = |refusals: &[&str]| {
+        let mut evidence = good();
+        evidence.chain = None;
+        let refusals = refusals.iter().map(|refusal| (*refusal).to_owned()).collect();
+        evidence.beyond = Some(Beyond { refusals, lied: Vec::new() });
+        judge(&evidence).into_iter().map(|violation| violation.oracle).collect::<Vec<_>>()
+    };
+    assert_eq!(refuse(&["journal segment 0 is damaged at offset 4096: bad"]), [] as [&str; 0]);
+    assert_eq!(refuse(&["something is wrong"]), ["beyond"]);
+    assert_eq!(refuse(&[]), ["beyond"]);
+    // Right by its looks, wrong in what it says.
+    let wrong = complaints(|evidence, chain| {
+        evidence.beyond = Some(Beyond::default());
+        chain.tip.1 = Hash([8; 32]);
+    });
+    assert_eq!(wrong, ["commitment"]);
 }
