@@ -20,6 +20,9 @@ const receipt = await sent.wait();
 assert.equal(receipt.status, 1);
 assert.equal(await pending, sent.hash);
 while (!blocks.includes(receipt.blockNumber)) await new Promise((resolve) => setTimeout(resolve, 10));
+// What is unsubscribed is answered before the next call is; destroying earlier would cancel it.
+await provider.removeAllListeners();
+await provider.send("eth_chainId", []);
 await provider.destroy();
 
 const chain = defineChain({

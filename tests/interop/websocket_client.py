@@ -46,14 +46,15 @@ async def client(compression):
 
 
 async def too_long():
-    async with connect(URL, compression=None) as ws:
+    # Forty kilobytes on the wire, forty megabytes behind them.
+    async with connect(URL, compression="deflate") as ws:
         try:
-            await ws.send("x" * (2 << 20))
+            await ws.send("x" * (40 << 20))
             await ws.recv()
         except websockets.ConnectionClosedError as error:
             assert error.rcvd.code == 1009, error
         else:
-            raise AssertionError("two megabytes were accepted")
+            raise AssertionError("forty megabytes were accepted")
 
 
 async def not_utf8():
@@ -69,9 +70,9 @@ async def not_utf8():
 
 async def echo(ws):
     async for message in ws:
-        # In fragments, and with a ping that must be answered.
-        await ws.send(message[i : i + 1000] for i in range(0, max(len(message), 1), 1000))
+        # With a ping that must be answered, and in fragments.
         await asyncio.wait_for(await ws.ping(), 10)
+        await ws.send(message[i : i + 1000] for i in range(0, max(len(message), 1), 1000))
 
 
 async def server():

@@ -46,7 +46,8 @@ pub struct Behind;
 /// Calls of a connection run at the same time, at most [`super::RpcLimits::concurrency`] of them, and are answered as they
 /// finish. When the node stops, those in work are answered before the connection is closed (1001).
 pub fn over_websocket<M: Subscriptions>(handler: RpcHandler<M>, mut options: Options) -> impl Handler {
-    options.settings.message_bytes = handler.limits().message.bytes;
+    let longest = handler.limits().message.bytes;
+    (options.settings.message_bytes, options.settings.frame_bytes) = (longest, longest);
     let handler = Arc::new(handler);
     websocket::serve(options, move |socket, _| answer_all(Arc::clone(&handler), socket))
 }

@@ -16,7 +16,7 @@ fn expectation(fault: Fault) -> (&'static str, u64, &'static str) {
         Fault::ReadUncommitted => ("restarts", 400, "linearizability"),
         Fault::ForgetDirectories => ("restarts", 100, "liveness"),
         Fault::TrustLastRecord => ("disk-full", 100, "broken"),
-        Fault::RefuseUncommitted => ("restarts", 400, "linearizability"),
+        Fault::RefuseUncommitted => ("transfers", 400, "linearizability"),
         Fault::LeakMemory => ("transfers", 5, "leaks"),
     }
 }

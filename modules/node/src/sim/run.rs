@@ -8,7 +8,7 @@ use super::site::{self, Site};
 use super::workload::accounts::{self, FEE_ACCOUNT, chain};
 use super::workload::client::{Habits, LedgerClient, Notebook, counter};
 use super::workload::monitor::{Highest, watch};
-use super::workload::{echo, observer, slow};
+use super::workload::{echo, observer, slow, tls};
 use crate::node::NodeConfig;
 use shroud_crypto::Hash;
 use shroud_io_sim::chance::Chance;
@@ -391,8 +391,16 @@ impl Play {
 
     fn echo_server(&self) -> site::Main {
         let address = SocketAddr::new([0, 0, 0, 0].into(), PORT);
-        let shards = self.shards;
-        Arc::new(move |host: &Host| host.start(shards, move |runtime| echo::serve(runtime, address)))
+        let (shards, tls) = (self.shards, self.scenario.tls);
+        Arc::new(move |host: &Host| {
+            host.start(shards, move |runtime| {
+                let end = tls.then(|| tls::server(&runtime)).transpose();
+                async move {
+                    let end = end?;
+                    echo::serve(runtime, address, end.as_ref().map(|end| Arc::clone(&end.config))).await
+                }
+            })
+        })
     }
 
     fn start_clients(&mut self) {
@@ -409,8 +417,19 @@ impl Play {
             let (habits, notebook) = (habits.clone(), self.notebook.clone());
             if scenario.work == Work::Echo {
                 let (count, pause) = (scenario.operations, scenario.pause);
+                let tls = scenario.tls;
                 host.start(1, move |runtime| {
-                    echo::ask(runtime, server, count, pause, chance.clone(), notebook.clone())
+                    let end = tls.then(|| tls::client(&runtime)).transpose();
+                    let (chance, notebook) = (chance.clone(), notebook.clone());
+                    async move {
+                        match end {
+                            Ok(end) => {
+                                let config = end.as_ref().map(|end| Arc::clone(&end.config));
+                                echo::ask(runtime, server, count, pause, chance, notebook, config).await;
+                            }
+                            Err(error) => notebook.complain(error),
+                        }
+                    }
                 });
                 continue;
             }

@@ -28,6 +28,8 @@ pub struct Scenario {
     pub tight: bool,
     /// Whether all links are those of a bad day on the internet.
     pub lossy: bool,
+    /// Whether connections are made over TLS, with keys from the seed.
+    pub tls: bool,
     /// Whether clocks drift.
     pub drift: bool,
     /// Whether faults go beyond what the node claims to survive: then it may refuse, if it says precisely what is wrong.
@@ -67,6 +69,7 @@ const TRANSFERS: Scenario = Scenario {
     shards: 2,
     tight: false,
     lossy: false,
+    tls: false,
     drift: false,
     beyond: false,
     faults: &[
@@ -94,7 +97,7 @@ pub static LIGHT: Scenario = Scenario {
 };
 
 /// All scenarios.
-pub const SCENARIOS: [Scenario; 11] = [
+pub const SCENARIOS: [Scenario; 12] = [
     TRANSFERS,
     Scenario {
         name: "contracts",
@@ -111,6 +114,17 @@ pub const SCENARIOS: [Scenario; 11] = [
         operations: 12,
         lossy: true,
         faults: &[Kind::Partition, Kind::BadLink, Kind::Pause],
+        count: (0, 6),
+        ..TRANSFERS
+    },
+    Scenario {
+        name: "tls",
+        about: "HTTP over TLS over lossy links, with keys from the seed: the same, and sessions that resume or cannot",
+        work: Work::Echo,
+        operations: 12,
+        lossy: true,
+        tls: true,
+        faults: &[Kind::Partition, Kind::BadLink, Kind::Pause, Kind::Kill, Kind::ClockJump],
         count: (0, 6),
         ..TRANSFERS
     },
@@ -192,6 +206,6 @@ pub const SCENARIOS: [Scenario; 11] = [
 /// The scenario with a name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Scenario> {
-    static ALL: [Scenario; 11] = SCENARIOS;
+    static ALL: [Scenario; 12] = SCENARIOS;
     ALL.iter().find(|scenario| scenario.name == name)
 }
