@@ -19,9 +19,9 @@ use std::task::{Context, Poll, ready};
 pub struct Handshake {
     /// TLS 1.2 or 1.3.
     pub version: Option<ProtocolVersion>,
-    /// The cipher suite.
+    /// The cipher suite; none for a session of QUIC.
     pub suite: Option<CipherSuite>,
-    /// The group of the key exchange; none in a resumed TLS 1.2 session.
+    /// The group of the key exchange; none in a resumed TLS 1.2 session and for QUIC.
     pub group: Option<NamedGroup>,
     /// The name that the client asked for (SNI); seen by servers only.
     pub server_name: Option<String>,
@@ -29,11 +29,22 @@ pub struct Handshake {
     pub protocol: Option<Vec<u8>>,
     /// The peer's verified chain, its own certificate first; empty when it sent none.
     pub peer_certificates: Vec<CertificateDer<'static>>,
-    /// An earlier session was resumed.
+    /// An earlier session was resumed. Not told for QUIC.
     pub resumed: bool,
 }
 
 impl Handshake {
+    /// What QUIC's handshake agreed on: TLS 1.3 (RFC 9001, 4.2); QUIC does not tell the rest.
+    #[must_use]
+    pub fn of_quic(
+        server_name: Option<String>,
+        protocol: Option<Vec<u8>>,
+        peer_certificates: Vec<CertificateDer<'static>>,
+    ) -> Self {
+        let version = Some(ProtocolVersion::TLSv1_3);
+        Self { version, suite: None, group: None, server_name, protocol, peer_certificates, resumed: false }
+    }
+
     pub(crate) fn of(tls: &Connection) -> Self {
         Self {
             version: tls.protocol_version(),

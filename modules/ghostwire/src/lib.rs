@@ -19,3 +19,5 @@ pub mod http;
 pub mod pages;
 pub mod rpc;
 pub mod websocket;
+
+pub use shroud_rustls as tls;

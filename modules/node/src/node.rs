@@ -5,6 +5,8 @@ use crate::rpc::Rpc;
 use shroud_covenant::Covenant;
 use shroud_ghostwire::http::{Cors, Limits, Metrics, Router, Server, handler_fn, json, text};
 use shroud_ghostwire::rpc::{RpcHandler, RpcLimits, over_websocket};
+use shroud_ghostwire::tls::rustls::ServerConfig;
+use shroud_ghostwire::tls::{Certificate, Certificates, SeamClock, ServerOptions, alpn, provider};
 use shroud_ghostwire::{pages, websocket};
 use shroud_ledger::genesis::Genesis;
 use shroud_ledger::store::{Store, StoreError};
@@ -23,6 +25,11 @@ pub type Ledger<R> = shroud_keystone::Ledger<R>;
 /// Opens the store of the state in a directory. Called where blocking is allowed.
 pub type OpenStore = Arc<dyn Fn(&Path) -> Result<Arc<dyn Store>, StoreError> + Send + Sync>;
 
+/// Gives the node's certificate at a time (since the Unix epoch), with entropy to make one of. Called where blocking is
+/// allowed; the error says what to repair.
+pub type LoadCertificate =
+    Arc<dyn Fn(Duration, &mut dyn FnMut(&mut [u8])) -> Result<Certificate, String> + Send + Sync>;
+
 /// What a node does.
 #[derive(Clone)]
 pub struct NodeConfig {
@@ -34,6 +41,8 @@ pub struct NodeConfig {
     pub store: OpenStore,
     /// Where HTTP and JSON-RPC are served; port 0 picks a free one.
     pub listen: SocketAddr,
+    /// Serve over TLS with this certificate; in the clear without.
+    pub certificate: Option<LoadCertificate>,
     /// The HTTP server's limits, on each shard.
     pub limits: Limits,
     /// The JSON-RPC server's limits.
@@ -62,6 +71,7 @@ impl NodeConfig {
             data,
             store: Arc::new(|state| Ok(Arc::new(shroud_fjall::FjallStore::open(state)?))),
             listen: Self::DEFAULT_LISTEN,
+            certificate: None,
             limits,
             rpc,
             keystone: shroud_keystone::Config::default(),
@@ -85,6 +95,9 @@ pub enum NodeError {
         /// Why not.
         reason: Arc<str>,
     },
+    /// The certificate cannot be used.
+    #[error("cannot serve over TLS: {0}")]
+    Certificate(Arc<str>),
     /// The ledger could not be opened.
     #[error("cannot open the ledger in {data}: {reason}")]
     Ledger {
@@ -125,6 +138,7 @@ struct Shared<R: Runtime> {
 #[derive(Clone)]
 struct Started<R: Runtime> {
     address: SocketAddr,
+    tls: Option<Arc<ServerConfig>>,
     ledger: Ledger<R>,
     covenant: Covenant<R>,
 }
@@ -230,6 +244,7 @@ impl<R: Runtime> Node<R> {
             listen(runtime, config.listen).await?
         };
         let address = listener.local_addr().map_err(|error| cannot_listen(config.listen, &error))?;
+        let tls = self.tls(runtime).await?;
         let refuse = |reason: String| NodeError::Ledger {
             data: config.data.display().to_string().into(),
             reason: reason.into(),
@@ -250,18 +265,40 @@ impl<R: Runtime> Node<R> {
             ledger.code_cache().clone(),
             config.covenant,
         );
-        Ok((listener, Started { address, ledger, covenant }))
+        Ok((listener, Started { address, tls, ledger, covenant }))
+    }
+
+    /// What all shards share of TLS: the certificate, and the keys of tickets.
+    async fn tls(&self, runtime: &R) -> Result<Option<Arc<ServerConfig>>, NodeError> {
+        let Some(load) = self.shared.config.certificate.clone() else { return Ok(None) };
+        let failed = |reason: String| NodeError::Certificate(reason.into());
+        let entropy = runtime.clone();
+        let now = runtime.unix_time();
+        let certificate = runtime
+            .offload(move || load(now, &mut |out: &mut [u8]| entropy.fill(out)))
+            .await
+            .map_err(|error| failed(error.to_string()))?
+            .map_err(failed)?;
+        let certificates = Certificates::new(vec![certificate]).map_err(|error| failed(error.to_string()))?;
+        let config = ServerOptions::new(provider(), SeamClock::new(runtime.clone()), certificates)
+            .protocols(&[alpn::H2, alpn::HTTP_1_1])
+            .config()
+            .map_err(|error| failed(error.to_string()))?;
+        Ok(Some(Arc::new(config)))
     }
 
     async fn serve(&self, runtime: &R, listener: R::Listener, started: Started<R>) -> Result<(), NodeError> {
         let shared = &self.shared;
         let probe = shared.probe.run(runtime.clone());
         let _probe = runtime.spawn_in(Class::Monitoring, "scheduling-probe", probe);
-        let address = started.address;
+        let (address, tls) = (started.address, started.tls.clone());
         let router = self.router(runtime, started);
-        let server = Server::new(router, shared.config.limits.clone())
+        let mut server = Server::new(router, shared.config.limits.clone())
             .map_err(|error| NodeError::Config(error.to_string().into()))?
             .with_metrics(shared.metrics.clone());
+        if let Some(tls) = tls {
+            server = server.with_tls(tls);
+        }
         if shared.listening.fetch_add(1, Ordering::SeqCst) + 1 == runtime.shard().count {
             (shared.on_ready)(address);
         }

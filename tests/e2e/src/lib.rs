@@ -9,6 +9,8 @@ pub mod files;
 #[cfg(test)]
 pub mod http;
 #[cfg(test)]
+pub mod http2_hostile;
+#[cfg(test)]
 pub mod http3;
 #[cfg(test)]
 pub mod http_hostile;
@@ -22,6 +24,8 @@ pub mod quic_hostile;
 pub mod quic_paths;
 #[cfg(test)]
 mod quic_sim;
+#[cfg(test)]
+pub mod tls;
 #[cfg(test)]
 pub mod wallet;
 #[cfg(test)]
@@ -97,6 +101,32 @@ macro_rules! tests_of {
                     request_limit,
                     slow_readers_get_it_all,
                     drain_deadline,
+                }
+                tls {
+                    both_protocols_on_one_port,
+                    http2_in_the_clear,
+                    streams_and_trailers,
+                    broken_off_responses,
+                    bad_handshakes,
+                    client_certificates,
+                    resumption_and_new_certificates,
+                    redirects,
+                    proxies,
+                    connections_that_end,
+                }
+                http2_hostile {
+                    violations,
+                    rapid_reset,
+                    slow_resets,
+                    stream_limit,
+                    header_floods,
+                    floods_that_are_not_read,
+                    floods_that_are_read,
+                    windows_that_stay_shut,
+                    small_windows,
+                    bodies,
+                    idle_connections,
+                    draining,
                 }
                 websocket {
                     echoes,

@@ -1,10 +1,12 @@
 //! The body of a request or response, whatever HTTP version carries it.
 
+use super::info::ConnectionInfo;
 use super::server::Activity;
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
+use hyper::rt::Sleep;
 use std::fmt;
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -24,7 +26,7 @@ enum Kind {
     Empty,
     Full(Bytes),
     /// A request that has none, from this peer.
-    Absent(SocketAddr),
+    Absent(ConnectionInfo),
     Received(Received),
     Stream(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError> + Send>>),
 }
@@ -80,21 +82,47 @@ impl Body {
 
     pub(crate) fn received(incoming: Incoming, activity: &Arc<Activity>, limit: u64) -> Self {
         let kind = if http_body::Body::is_end_stream(&incoming) {
-            Kind::Absent(activity.peer())
+            Kind::Absent(activity.info().clone())
         } else {
-            Kind::Received(Received { incoming, activity: Arc::clone(activity), limit, taken: 0 })
+            let watch = Watch::Http1(Arc::clone(activity));
+            Kind::Received(Received { incoming, watch, limit, taken: 0 })
         };
         Self { kind }
+    }
+
+    /// A request's body that came as an HTTP/2 stream. `deadline` is for its end.
+    pub(crate) fn received_http2(
+        incoming: Incoming,
+        info: Arc<ConnectionInfo>,
+        deadline: Option<Pin<Box<dyn Sleep>>>,
+        limit: u64,
+    ) -> Self {
+        let watch = Watch::Http2 { info, deadline };
+        Self { kind: Kind::Received(Received { incoming, watch, limit, taken: 0 }) }
+    }
+
+    /// The same body, with these trailers after it (RFC 9110, 6.5).
+    ///
+    /// HTTP/2 always sends them. HTTP/1.1 sends those that the response's `Trailer` field announces, to a client that
+    /// has said `TE: trailers`.
+    #[must_use]
+    pub fn with_trailers(self, trailers: HeaderMap) -> Self {
+        Self::stream(WithTrailers { body: self, trailers: Some(trailers) })
+    }
+
+    /// The connection it came on, for a request that a server received.
+    pub(crate) fn connection(&self) -> Option<&ConnectionInfo> {
+        match &self.kind {
+            Kind::Absent(info) => Some(info),
+            Kind::Received(received) => Some(received.watch.connection()),
+            _ => None,
+        }
     }
 
     /// Who sent it, for a request that a server received.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
-        match &self.kind {
-            Kind::Absent(peer) => Some(*peer),
-            Kind::Received(received) => Some(received.activity.peer()),
-            _ => None,
-        }
+        self.connection().map(|info| info.peer)
     }
 
     /// Reads all of it, at most `limit` bytes. A body that came in one piece is not copied.
@@ -126,14 +154,21 @@ impl Body {
         Ok(all.freeze())
     }
 
+    /// The next frame, of data or of trailers; `None` at the end. Cancel safe.
+    ///
+    /// # Errors
+    /// [`BodyError`], after which there is no more.
+    pub async fn frame(&mut self) -> Result<Option<Frame<Bytes>>, BodyError> {
+        poll_fn(|cx| http_body::Body::poll_frame(Pin::new(&mut *self), cx)).await.transpose()
+    }
+
     /// The next piece of data; `None` at the end. Trailers are skipped. Cancel safe.
     ///
     /// # Errors
     /// [`BodyError`], after which there is no more.
     pub async fn data(&mut self) -> Result<Option<Bytes>, BodyError> {
         loop {
-            let frame = poll_fn(|cx| http_body::Body::poll_frame(Pin::new(&mut *self), cx)).await;
-            match frame.transpose()?.map(Frame::into_data) {
+            match self.frame().await?.map(Frame::into_data) {
                 None => return Ok(None),
                 Some(Ok(data)) => return Ok(Some(data)),
                 Some(Err(_trailers)) => {}
@@ -191,16 +226,49 @@ impl http_body::Body for Body {
 /// A request's body on its way in, with its size and time limits.
 struct Received {
     incoming: Incoming,
-    activity: Arc<Activity>,
+    watch: Watch,
     limit: u64,
     taken: u64,
+}
+
+/// Who sees to it that the body arrives in time.
+enum Watch {
+    /// The connection's task, which is told how far it is.
+    Http1(Arc<Activity>),
+    /// A timer of its own; none once it has arrived.
+    Http2 { info: Arc<ConnectionInfo>, deadline: Option<Pin<Box<dyn Sleep>>> },
+}
+
+impl Watch {
+    fn connection(&self) -> &ConnectionInfo {
+        match self {
+            Self::Http1(activity) => activity.info(),
+            Self::Http2 { info, .. } => info,
+        }
+    }
+
+    fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
+        match self {
+            Self::Http1(activity) => activity.body_overdue(),
+            Self::Http2 { deadline, .. } => {
+                deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready())
+            }
+        }
+    }
+
+    fn received(&mut self) {
+        match self {
+            Self::Http1(activity) => activity.body_received(),
+            Self::Http2 { deadline, .. } => *deadline = None,
+        }
+    }
 }
 
 impl Received {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = http_body::Body::poll_frame(Pin::new(&mut self.incoming), cx);
         let result = match polled {
-            Poll::Pending if self.activity.body_overdue() => Some(Err(BodyError::TimedOut)),
+            Poll::Pending if self.watch.is_overdue(cx) => Some(Err(BodyError::TimedOut)),
             Poll::Pending => return Poll::Pending,
             Poll::Ready(None) => None,
             Poll::Ready(Some(Err(error))) => Some(Err(BodyError::Broken(error))),
@@ -215,7 +283,7 @@ impl Received {
             }
         };
         if result.is_none() || http_body::Body::is_end_stream(&self.incoming) {
-            self.activity.body_received();
+            self.watch.received();
         }
         Poll::Ready(result)
     }
@@ -223,7 +291,41 @@ impl Received {
 
 impl Drop for Received {
     fn drop(&mut self) {
-        self.activity.body_dropped();
+        if let Watch::Http1(activity) = &self.watch {
+            activity.body_dropped();
+        }
+    }
+}
+
+/// A body with trailers after its data.
+struct WithTrailers {
+    body: Body,
+    trailers: Option<HeaderMap>,
+}
+
+impl http_body::Body for WithTrailers {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        match Pin::new(&mut this.body).poll_frame(cx) {
+            Poll::Ready(None) => {
+                Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+            }
+            // These replace any of the body's own.
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {
+                Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+            }
+            other => other,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.trailers.is_none() && self.body.is_end_stream()
     }
 }
 

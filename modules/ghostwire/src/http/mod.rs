@@ -1,8 +1,8 @@
 //! HTTP: server, router, handlers, bodies, client, middleware, static files.
 //!
-//! HTTP/1.1 is spoken by hyper over the seam. What hyper leaves to its user is here: connection and request limits,
-//! time limits for header, body, writing and idling, one write per batch of pipelined responses, refusal of
-//! ambiguous framing, lingering close, and a graceful drain.
+//! HTTP/1.1 and HTTP/2 are spoken by hyper over the seam, on one port, with TLS or without. What hyper leaves to its
+//! user is here: connection and request limits, time limits for header, body, writing and idling, one write per batch of
+//! pipelined responses, refusal of ambiguous framing, lingering close, and a graceful drain.
 
 mod body;
 mod client;
@@ -10,6 +10,7 @@ mod cors;
 mod files;
 mod handler;
 mod http3_client;
+mod info;
 mod limits;
 mod metrics;
 mod middleware;
@@ -19,13 +20,14 @@ mod server;
 pub(crate) mod upgrade;
 
 pub use body::{Body, BodyError};
-pub use client::{Client, ClientError, ClientLimits};
+pub use client::{Client, ClientError, ClientLimits, Proxy};
 pub use cors::Cors;
 pub use files::{FileOptions, Files};
 pub use handler::{Handler, HandlerFn, handler_fn};
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 pub use http3_client::{Http3Client, Http3Error};
-pub use limits::{InvalidLimits, Limits};
+pub use info::ConnectionInfo;
+pub use limits::{Http2Limits, InvalidLimits, Limits};
 pub use metrics::{LATENCY_BUCKETS, Metrics};
 pub use middleware::{
     Bearer, Compressed, Logged, RateLimited, RateLimitedBy, SecurityHeaders, SecurityOptions, TimeLimited,

@@ -71,6 +71,21 @@ pub(crate) struct NodeFlags {
     #[serde(default, with = "super::keep_segments", skip_serializing_if = "Option::is_none")]
     pub keep_segments: Option<KeepSegments>,
 
+    /// Serve over TLS (https, HTTP/2 too) with the certificate chain in this PEM file
+    #[arg(long, env = "SHROUD_TLS_CERT", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The private key of --tls-cert
+    #[arg(long, env = "SHROUD_TLS_KEY", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Serve over TLS with a self-signed certificate for localhost, made on first start and kept in the data directory
+    #[arg(long, env = "SHROUD_TLS_DEV", num_args = 0..=1, default_missing_value = "true")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_dev: Option<bool>,
+
     /// Write the server's URL to this file once it accepts connections
     #[arg(long, env = "SHROUD_READY_FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,6 +119,9 @@ impl NodeFlags {
             max_connections: self.max_connections.or(file.max_connections),
             segment_mib: self.segment_mib.or(file.segment_mib),
             keep_segments: self.keep_segments.or(file.keep_segments),
+            tls_cert: self.tls_cert.or(file.tls_cert),
+            tls_key: self.tls_key.or(file.tls_key),
+            tls_dev: self.tls_dev.or(file.tls_dev),
             ready_file: self.ready_file.or(file.ready_file),
             config: self.config,
         })
@@ -152,6 +170,17 @@ impl NodeFlags {
         if let Some(keep) = self.keep_segments {
             config.keystone.keep_segments = keep;
         }
+        config.certificate = match (&self.tls_cert, &self.tls_key, self.tls_dev.unwrap_or(false)) {
+            (Some(certificate), Some(key), false) => {
+                Some(super::tls::from_files(certificate.clone(), key.clone()))
+            }
+            (None, None, true) => Some(super::tls::development(config.data.join("tls"))),
+            (None, None, false) => None,
+            (_, _, true) => {
+                return Err(Failure::usage("a certificate of yours and --tls-dev exclude each other"));
+            }
+            _ => return Err(Failure::usage("--tls-cert and --tls-key belong together")),
+        };
         Ok(config)
     }
 

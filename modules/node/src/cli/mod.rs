@@ -4,6 +4,7 @@ mod backends;
 mod compare;
 mod config;
 mod genesis;
+mod get;
 mod inspect;
 mod keep_segments;
 mod node;
@@ -11,6 +12,7 @@ mod output;
 mod serve;
 #[cfg(feature = "sim")]
 mod sim;
+mod tls;
 mod wallet;
 mod ws;
 
@@ -40,6 +42,8 @@ enum Command {
     Genesis(genesis::Genesis),
     /// Keys in encrypted keystores: make, import, list, send, balance
     Wallet(wallet::Wallet),
+    /// Ask an HTTP server: a small curl
+    Get(Box<get::Get>),
     /// Serve the files of a directory over HTTP
     Serve(serve::Serve),
     /// Connect to a WebSocket server: send lines of standard input, print what arrives
@@ -115,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::Backends(command) => command.run(),
         Command::Genesis(command) => command.run(),
         Command::Wallet(command) => command.run(),
+        Command::Get(command) => command.run(),
         Command::Serve(command) => command.run(),
         Command::Ws(command) => command.run(),
         Command::Config(flags) => config::print(*flags),

@@ -42,10 +42,11 @@ impl Visit for Serve {
             ))
         })?;
         let ready_file = self.ready_file;
+        let scheme = if self.node.certificate.is_some() { "https" } else { "http" };
         let node = Node::new(self.node, move |address| {
-            say(format_args!("listening on http://{address}"));
+            say(format_args!("listening on {scheme}://{address}"));
             if let Some(path) = &ready_file
-                && let Err(error) = write_whole(path, &format!("http://{address}"))
+                && let Err(error) = write_whole(path, &format!("{scheme}://{address}"))
             {
                 tracing::error!(path = %path.display(), %error, "the ready file could not be written");
             }

@@ -1,5 +1,6 @@
 //! What the parts of one connection tell each other.
 
+use super::super::info::ConnectionInfo;
 use super::super::metrics::Stripe;
 use super::date::DateCache;
 use http::HeaderValue;
@@ -22,7 +23,7 @@ const ABANDONED: u8 = 3;
 /// later), so the order of the stores does not matter.
 #[derive(Debug)]
 pub(crate) struct Activity {
-    peer: SocketAddr,
+    info: ConnectionInfo,
     busy: AtomicBool,
     head_begun: AtomicBool,
     ambiguous: AtomicBool,
@@ -34,9 +35,9 @@ pub(crate) struct Activity {
 }
 
 impl Activity {
-    pub(crate) fn new(peer: SocketAddr, stripe: Arc<Stripe>) -> Self {
+    pub(crate) fn new(info: impl Into<ConnectionInfo>, stripe: Arc<Stripe>) -> Self {
         Self {
-            peer,
+            info: info.into(),
             busy: AtomicBool::new(false),
             head_begun: AtomicBool::new(false),
             ambiguous: AtomicBool::new(false),
@@ -48,8 +49,12 @@ impl Activity {
         }
     }
 
+    pub(crate) fn info(&self) -> &ConnectionInfo {
+        &self.info
+    }
+
     pub(crate) fn peer(&self) -> SocketAddr {
-        self.peer
+        self.info.peer
     }
 
     pub(crate) fn stripe(&self) -> &Stripe {

@@ -1,6 +1,7 @@
 //! The task of one connection.
 
 use super::super::handler::Handler;
+use super::super::info::ConnectionInfo;
 use super::super::limits::{DEFAULT_HEADERS, Limits, MIN_BUFFER};
 use super::super::metrics::Stripe;
 use super::super::upgrade::{Seam, Upgraded};
@@ -14,7 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use shroud_hyper::HyperIo;
 use shroud_runtime::task::polled_at;
-use shroud_runtime::{Runtime, RuntimeExt};
+use shroud_runtime::{ByteStream, Runtime, RuntimeExt};
 use std::future::{Future as _, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -45,18 +46,16 @@ enum End {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn run<R: Runtime, H: Handler>(
+pub(crate) async fn run<R: Runtime, H: Handler, S: ByteStream>(
     runtime: R,
-    stream: R::Stream,
-    peer: SocketAddr,
+    stream: S,
+    info: ConnectionInfo,
     counted: Counted<H>,
     stripe: Arc<Stripe>,
 ) {
-    stripe.connection_opened();
-    let closed = OnDrop(&stripe);
     let limits = Arc::clone(&counted.service.limits);
     let started = runtime.now();
-    let activity = Arc::new(Activity::new(peer, Arc::clone(&stripe)));
+    let activity = Arc::new(Activity::new(info, Arc::clone(&stripe)));
     let link = Link::new(stream, Arc::clone(&activity));
     let context = Arc::new(Context {
         runtime: runtime.clone(),
@@ -107,18 +106,17 @@ pub(crate) async fn run<R: Runtime, H: Handler>(
         let upgraded = Upgraded { io: Box::new(Taken(link)), read, seam: Seam::of(&runtime) };
         drop((watch, stopped, stopping, context, activity));
         takeover(upgraded).await;
-        drop((closed, counted));
+        drop(counted);
         return;
     }
     drop(connection);
     drop(watch);
     finish(&runtime, &link, &activity, end, &limits).await;
-    drop(closed);
 }
 
-async fn finish<R: Runtime>(
+async fn finish<R: Runtime, S: ByteStream>(
     runtime: &R,
-    link: &Arc<Link<R::Stream>>,
+    link: &Arc<Link<S>>,
     activity: &Activity,
     end: End,
     limits: &Limits,
@@ -190,13 +188,4 @@ fn builder(limits: &Limits) -> http1::Builder {
         builder.max_headers(limits.headers);
     }
     builder
-}
-
-/// Counts the connection's end, however it comes.
-struct OnDrop<'a>(&'a Stripe);
-
-impl Drop for OnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.connection_closed();
-    }
 }

@@ -34,6 +34,8 @@ struct Inner<S> {
     scanned: u64,
     sent: u64,
     blocked: bool,
+    /// By what was written before, and not yet flushed.
+    unflushed: bool,
 }
 
 /// The link as hyper's stream.
@@ -49,6 +51,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             scanned: 0,
             sent: 0,
             blocked: false,
+            unflushed: false,
         };
         Arc::new(Self { inner: Mutex::new(inner), activity })
     }
@@ -75,7 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Whether anything waits for the socket to take it.
     pub(crate) fn has_unsent(&self) -> bool {
         let inner = self.lock();
-        inner.written < inner.kept.len()
+        inner.written < inner.kept.len() || inner.unflushed
     }
 
     /// Sends `bytes` after all else. Cancel safety: a part of them may have been sent.
@@ -147,6 +150,13 @@ impl<S: AsyncWrite + Unpin> Inner<S> {
             }
             self.written = self.written.saturating_add(written);
         }
+        // Nothing for a socket; TLS may hold records back.
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        if flushed.is_pending() || self.unflushed {
+            self.unflushed = flushed.is_pending();
+            self.blocked = self.unflushed;
+        }
+        ready!(flushed)?;
         self.written = 0;
         if self.kept.capacity() > KEEP_ALLOCATED {
             self.kept = Vec::new();
@@ -287,7 +297,7 @@ mod tests {
 
     #[test]
     fn what_a_slow_reader_has_not_taken_is_known_and_sent_after_its_half_close() {
-        let peer = ([127, 0, 0, 1], 1).into();
+        let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
         let activity = Arc::new(Activity::new(peer, Metrics::new().stripe()));
         let link = Link::new(HalfClosed { room: 3, ..HalfClosed::default() }, Arc::clone(&activity));
         let mut io = LinkIo(Arc::clone(&link));

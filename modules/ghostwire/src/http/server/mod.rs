@@ -9,14 +9,18 @@
 //! | `framing` | tells a header with two meanings (request smuggling) |
 //! | `respond` | from hyper's request to the handler's and back |
 //! | `http3` | the same over QUIC: HTTP/3 |
+//! | `protocol` | which protocol a new connection speaks: TLS or not, HTTP/1.1 or HTTP/2 |
+//! | `http2` | the task of an HTTP/2 connection with all its streams |
 //! | `date` | the `Date` field |
 
 mod activity;
 mod connection;
 mod date;
 mod framing;
+mod http2;
 mod http3;
 mod link;
+mod protocol;
 mod respond;
 mod taken;
 mod watch;
@@ -26,9 +30,11 @@ pub(crate) use activity::Activity;
 use super::handler::Handler;
 use super::limits::{InvalidLimits, Limits};
 use super::metrics::Metrics;
+use http::HeaderValue;
 use shroud_runtime::net::Listener;
 use shroud_runtime::sync::Event;
 use shroud_runtime::{Class, Runtime, RuntimeExt, TaskError};
+use shroud_rustls::rustls::ServerConfig;
 use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -64,6 +70,8 @@ pub struct Server<H> {
     handler: Arc<H>,
     limits: Arc<Limits>,
     metrics: Metrics,
+    tls: Option<Arc<ServerConfig>>,
+    alt_svc: Option<HeaderValue>,
 }
 
 impl<H> Clone for Server<H> {
@@ -72,6 +80,8 @@ impl<H> Clone for Server<H> {
             handler: Arc::clone(&self.handler),
             limits: Arc::clone(&self.limits),
             metrics: self.metrics.clone(),
+            tls: self.tls.clone(),
+            alt_svc: self.alt_svc.clone(),
         }
     }
 }
@@ -86,6 +96,8 @@ impl<H> std::fmt::Debug for Server<H> {
 pub(crate) struct Service<H> {
     pub(crate) handler: Arc<H>,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) alt_svc: Option<HeaderValue>,
     /// Requests in work.
     pub(crate) requests: Arc<AtomicUsize>,
     connections: AtomicUsize,
@@ -101,7 +113,13 @@ impl<H: Handler> Server<H> {
     /// [`InvalidLimits`] when no server could work within `limits`.
     pub fn new(handler: H, limits: Limits) -> Result<Self, InvalidLimits> {
         limits.validate()?;
-        Ok(Self { handler: Arc::new(handler), limits: Arc::new(limits), metrics: Metrics::new() })
+        Ok(Self {
+            handler: Arc::new(handler),
+            limits: Arc::new(limits),
+            metrics: Metrics::new(),
+            tls: None,
+            alt_svc: None,
+        })
     }
 
     /// Counts into `metrics`, which other servers may share.
@@ -110,12 +128,25 @@ impl<H: Handler> Server<H> {
         Self { metrics, ..self }
     }
 
+    /// Speaks TLS, and nothing in the clear. HTTP/2 is for clients that choose it (ALPN `h2`, which `tls` must offer),
+    /// HTTP/1.1 for all others.
+    #[must_use]
+    pub fn with_tls(self, tls: Arc<ServerConfig>) -> Self {
+        Self { tls: Some(tls), ..self }
+    }
+
+    /// Tells clients of HTTP/1.1 and HTTP/2 where else this server is, most often over HTTP/3 (`Alt-Svc`, RFC 7838).
+    #[must_use]
+    pub fn with_alt_svc(self, value: HeaderValue) -> Self {
+        Self { alt_svc: Some(value), ..self }
+    }
+
     /// What is counted.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// Serves HTTP/1.1 on `listener` until the node is asked to stop, then drains: accepts no more, closes idle
+    /// Serves HTTP/1.1 and HTTP/2 on `listener`, the latter in the clear to clients that know (RFC 9113, 3.3), until the node is asked to stop, then drains: accepts no more, closes idle
     /// connections, lets requests in work finish for [`Limits::drain_time`], and returns.
     ///
     /// Call it once on each shard, with the shard's own runtime and listener. Each connection is a task of class
@@ -129,6 +160,8 @@ impl<H: Handler> Server<H> {
         let service = Arc::new(Service {
             handler: Arc::clone(&self.handler),
             limits: Arc::clone(&self.limits),
+            tls: self.tls.clone(),
+            alt_svc: self.alt_svc.clone(),
             requests: self.metrics.in_work(),
             connections: AtomicUsize::new(0),
             refusals: AtomicUsize::new(0),
@@ -199,7 +232,7 @@ fn admit<R: Runtime, H: Handler>(
         return;
     }
     let counted = Counted::enter(service, |service| &service.connections);
-    let task = connection::run(runtime.clone(), stream, peer, counted, stripe);
+    let task = protocol::run(runtime.clone(), stream, peer, counted, stripe);
     runtime.spawn_in(Class::Network, "http-connection", task).detach();
 }
 

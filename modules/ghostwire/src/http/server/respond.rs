@@ -7,7 +7,7 @@ use super::super::upgrade::{self, Takeover};
 use super::Service;
 use super::activity::Activity;
 use bytes::Bytes;
-use http::header::{CONNECTION, DATE, HOST, HeaderValue, RETRY_AFTER};
+use http::header::{ALT_SVC, CONNECTION, DATE, HOST, HeaderValue, RETRY_AFTER};
 use http::{Request, Response, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
@@ -59,6 +59,9 @@ pub(crate) async fn respond<R: Runtime, H: Handler>(
     let now = runtime.now();
     if let Some(date) = activity.date(now, || runtime.unix_time()) {
         response.headers_mut().entry(DATE).or_insert(date);
+    }
+    if let Some(elsewhere) = &service.alt_svc {
+        response.headers_mut().entry(ALT_SVC).or_insert_with(|| elsewhere.clone());
     }
     activity.stripe().request_answered(response.status(), now.saturating_duration_since(begun));
     in_work.answered = true;

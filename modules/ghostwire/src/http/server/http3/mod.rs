@@ -47,6 +47,8 @@ impl<H: Handler> Server<H> {
         let service = Arc::new(Service {
             handler: Arc::clone(&self.handler),
             limits: Arc::clone(&self.limits),
+            tls: None,
+            alt_svc: self.alt_svc.clone(),
             requests: self.metrics.in_work(),
             connections: AtomicUsize::new(0),
             refusals: AtomicUsize::new(0),

@@ -2,6 +2,7 @@
 
 use super::super::super::body::Body;
 use super::super::super::handler::Handler;
+use super::super::super::info::ConnectionInfo;
 use super::super::super::limits::Limits;
 use super::super::super::metrics::Stripe;
 use super::super::super::response::{refusal, status};
@@ -10,8 +11,8 @@ use super::super::date::DateCache;
 use super::body::Received;
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, DATE, EXPECT, HOST, HeaderName, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING,
-    UPGRADE,
+    ALT_SVC, CONNECTION, CONTENT_LENGTH, DATE, EXPECT, HOST, HeaderName, HeaderValue, RETRY_AFTER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body as _;
@@ -20,10 +21,11 @@ use shroud_h3::h3::server::{RequestResolver, RequestStream};
 use shroud_h3::{BidiStream, SendStream};
 use shroud_quic::Connection;
 use shroud_runtime::{Elapsed, Runtime, RuntimeExt};
+use shroud_rustls::Handshake;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -34,6 +36,7 @@ pub(super) struct Context<R, H> {
     service: Arc<Service<H>>,
     stripe: Arc<Stripe>,
     date: Mutex<DateCache>,
+    info: OnceLock<Arc<ConnectionInfo>>,
 }
 
 impl<R, H> Context<R, H> {
@@ -43,7 +46,18 @@ impl<R, H> Context<R, H> {
         service: Arc<Service<H>>,
         stripe: Arc<Stripe>,
     ) -> Self {
-        Self { runtime, connection, service, stripe, date: Mutex::default() }
+        Self { runtime, connection, service, stripe, date: Mutex::default(), info: OnceLock::new() }
+    }
+
+    /// What handlers may know about the connection; before the handshake has ended, without the client's certificate.
+    fn info(&self, early: bool) -> Arc<ConnectionInfo> {
+        let read = || {
+            let (connection, peer) = (&self.connection, self.connection.remote_address());
+            let certificates = connection.peer_certificates().unwrap_or_default();
+            let handshake = Handshake::of_quic(connection.server_name(), connection.protocol(), certificates);
+            Arc::new(ConnectionInfo::new(peer, Some(Arc::new(handshake))))
+        };
+        if early { read() } else { Arc::clone(self.info.get_or_init(read)) }
     }
 }
 
@@ -95,7 +109,8 @@ pub(super) async fn respond<R: Runtime, H: Handler>(
             let deadline = begun + limits.body_time;
             let (stripe, limit) = (Arc::clone(stripe), limits.body_bytes);
             let body = Received::new(receive, runtime.clone(), stripe, limit, deadline);
-            let request = request.map(|()| Body::stream(body));
+            let mut request = request.map(|()| Body::stream(body));
+            request.extensions_mut().insert(context.info(early));
             service.handler.handle(request).await
         }
     };
@@ -144,6 +159,9 @@ impl<R: Runtime, H> Context<R, H> {
         }
         if let Some(date) = date {
             headers.entry(DATE).or_insert(date);
+        }
+        if let Some(elsewhere) = &self.service.alt_svc {
+            headers.entry(ALT_SVC).or_insert_with(|| elsewhere.clone());
         }
         let bodiless = code == StatusCode::NO_CONTENT || code == StatusCode::NOT_MODIFIED;
         if let Some(length) = length.filter(|length| !(bodiless || answers_head && *length == 0)) {

@@ -1,0 +1,212 @@
+//! An HTTP/2 connection that many requests share.
+//!
+//! It has no task of its own: whoever waits for an answer drives it. While nobody waits it stands still.
+
+use super::super::body::{Body, BodyError};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use http::{Request, Response};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::SendRequest;
+use hyper::rt::{Executor, Sleep};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+type Queue = Arc<Mutex<Vec<Work>>>;
+
+/// Takes hyper's background work over, for [`Driver`] to poll.
+#[derive(Clone, Default)]
+pub(super) struct Spawner(Queue);
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Spawner {
+    fn execute(&self, future: F) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Box::pin(future));
+    }
+}
+
+/// A connection to one server. Clones share it.
+#[derive(Clone)]
+pub(super) struct Multiplexed {
+    sender: SendRequest<Body>,
+    driver: Arc<Driver>,
+}
+
+struct Driver {
+    machine: Mutex<Machine>,
+    waiting: Arc<Waiting>,
+}
+
+/// hyper's parts of the connection.
+struct Machine {
+    connection: Option<Work>,
+    running: FuturesUnordered<Work>,
+    queue: Queue,
+    waker: Waker,
+}
+
+/// Who waits, and so is woken to drive. All of them are: one that was woken alone might look after something else.
+#[derive(Default)]
+struct Waiting(Mutex<Vec<Waker>>);
+
+impl Waiting {
+    fn lock(&self) -> MutexGuard<'_, Vec<Waker>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wake for Waiting {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let all = std::mem::take(&mut *self.lock());
+        all.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Driver {
+    /// Drives the connection as far as it goes, for a task that will be woken when it can go on.
+    fn drive(&self, cx: &mut Context<'_>) {
+        {
+            let mut waiting = self.waiting.lock();
+            if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                waiting.push(cx.waker().clone());
+            }
+        }
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner).drive();
+    }
+}
+
+impl Machine {
+    fn drive(&mut self) -> bool {
+        let waker = self.waker.clone();
+        let mut cx = Context::from_waker(&waker);
+        loop {
+            if let Some(connection) = &mut self.connection
+                && connection.as_mut().poll(&mut cx).is_ready()
+            {
+                self.connection = None;
+            }
+            let new = std::mem::take(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut went_on = !new.is_empty();
+            self.running.extend(new);
+            while let Poll::Ready(Some(())) = self.running.poll_next_unpin(&mut cx) {
+                went_on = true;
+            }
+            if !went_on {
+                return self.connection.is_some() || !self.running.is_empty();
+            }
+        }
+    }
+}
+
+impl Multiplexed {
+    pub(super) fn new<C>(sender: SendRequest<Body>, connection: C, spawner: Spawner) -> Self
+    where
+        C: Future<Output = hyper::Result<()>> + Send + 'static,
+    {
+        let connection = async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "http/2 connection failed");
+            }
+        };
+        let waiting = Arc::new(Waiting::default());
+        let machine = Machine {
+            connection: Some(Box::pin(connection)),
+            running: FuturesUnordered::new(),
+            queue: spawner.0,
+            waker: Waker::from(Arc::clone(&waiting)),
+        };
+        Self { sender, driver: Arc::new(Driver { machine: Mutex::new(machine), waiting }) }
+    }
+
+    /// Whether any exchange goes on.
+    pub(super) fn is_used(&self) -> bool {
+        // Each has a clone.
+        Arc::strong_count(&self.driver) > 1
+    }
+
+    /// Sees what came in meanwhile; whether further requests may be sent.
+    pub(super) fn is_open(&self) -> bool {
+        let running = self.driver.machine.lock().unwrap_or_else(PoisonError::into_inner).drive();
+        running && !self.sender.is_closed()
+    }
+
+    /// One exchange; gives the request back when it was not sent. `sleep` limits each wait for a piece of the body.
+    pub(super) async fn ask(
+        &mut self,
+        request: Request<Body>,
+        timer: impl Fn() -> Pin<Box<dyn Sleep>> + Send + Sync + 'static,
+    ) -> Result<Result<Response<Body>, hyper::Error>, Box<Request<Body>>> {
+        let driver = Arc::clone(&self.driver);
+        let mut answer = pin!(self.sender.try_send_request(request));
+        let answer = poll_fn(|cx| {
+            for _ in 0..2 {
+                if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                    return Poll::Ready(answer);
+                }
+                driver.drive(cx);
+            }
+            Poll::Pending
+        })
+        .await;
+        match answer {
+            Ok(response) => Ok(Ok(response.map(|incoming| {
+                let overdue = None;
+                Body::stream(Shared { incoming, driver, timer: Box::new(timer), overdue })
+            }))),
+            Err(mut error) => match error.take_message() {
+                Some(unsent) => Err(Box::new(unsent)),
+                None => Ok(Err(error.into_error())),
+            },
+        }
+    }
+}
+
+type Timer = Box<dyn Fn() -> Pin<Box<dyn Sleep>> + Send + Sync>;
+
+/// A response's body, whose reader drives the connection.
+struct Shared {
+    incoming: Incoming,
+    driver: Arc<Driver>,
+    timer: Timer,
+    overdue: Option<Pin<Box<dyn Sleep>>>,
+}
+
+impl http_body::Body for Shared {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        for _ in 0..2 {
+            if let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) {
+                this.overdue = None;
+                // The window that was taken is given back.
+                this.driver.drive(cx);
+                return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)));
+            }
+            this.driver.drive(cx);
+        }
+        let overdue = this.overdue.get_or_insert_with(&this.timer);
+        overdue.as_mut().poll(cx).map(|()| Some(Err(BodyError::TimedOut)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

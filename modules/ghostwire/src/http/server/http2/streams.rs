@@ -1,0 +1,152 @@
+//! The streams of a connection, inside its task.
+//!
+//! A stream may wait for its handler for as long as that takes, but only so long for a client that takes nothing of its
+//! response (a window of zero, or one that is never opened again): then it is reset.
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use hyper::rt::{Executor, Sleep, Timer};
+use pin_project_lite::pin_project;
+use shroud_hyper::HyperTimer;
+use shroud_runtime::Runtime;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+type Queue = Arc<Mutex<Vec<Work>>>;
+
+/// Nothing happened in a poll.
+const NOTHING: u8 = 0;
+/// The handler has answered, or a piece of the body was taken.
+const MOVED: u8 = 1;
+/// The body has no next piece yet.
+const WAITS: u8 = 2;
+
+/// What the stream that is being polled tells about itself. All streams of a connection are polled by one task, one
+/// after the other.
+#[derive(Debug, Default)]
+pub(super) struct Signals {
+    last: AtomicU8,
+}
+
+impl Signals {
+    pub(super) fn moved(&self) {
+        self.last.store(MOVED, Relaxed);
+    }
+
+    pub(super) fn waits_for_body(&self) {
+        self.last.store(WAITS, Relaxed);
+    }
+}
+
+/// Takes hyper's streams over, for [`Streams`] to poll.
+#[derive(Clone)]
+pub(super) struct Spawner<R: Runtime> {
+    runtime: R,
+    write_time: Duration,
+    signals: Arc<Signals>,
+    queue: Queue,
+}
+
+impl<R: Runtime> Spawner<R> {
+    pub(super) fn new(runtime: R, write_time: Duration, signals: Arc<Signals>) -> Self {
+        Self { runtime, write_time, signals, queue: Queue::default() }
+    }
+}
+
+impl<R, F> Executor<F> for Spawner<R>
+where
+    R: Runtime,
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        let stream = Limited {
+            future,
+            runtime: self.runtime.clone(),
+            write_time: self.write_time,
+            signals: Arc::clone(&self.signals),
+            overdue: None,
+            sending: false,
+        };
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(Box::pin(stream));
+    }
+}
+
+/// All streams of a connection.
+pub(super) struct Streams {
+    queue: Queue,
+    running: FuturesUnordered<Work>,
+}
+
+impl Streams {
+    pub(super) fn new<R: Runtime>(spawner: &Spawner<R>) -> Self {
+        Self { queue: Arc::clone(&spawner.queue), running: FuturesUnordered::new() }
+    }
+
+    /// Polls those that can go on. Says whether any has begun or ended.
+    pub(super) fn poll_all(&mut self, cx: &mut Context<'_>) -> bool {
+        let new = std::mem::take(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut went_on = !new.is_empty();
+        self.running.extend(new);
+        while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {
+            went_on = true;
+        }
+        went_on
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+}
+
+pin_project! {
+    /// A stream that ends when its client takes nothing for too long.
+    struct Limited<F, R> {
+        #[pin]
+        future: F,
+        runtime: R,
+        write_time: Duration,
+        signals: Arc<Signals>,
+        overdue: Option<Pin<Box<dyn Sleep>>>,
+        sending: bool,
+    }
+}
+
+impl<F: Future<Output = ()>, R: Runtime> Future for Limited<F, R> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        this.signals.last.store(NOTHING, Relaxed);
+        if this.future.poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        match this.signals.last.load(Relaxed) {
+            MOVED => {
+                *this.sending = true;
+                let timer = HyperTimer::new(this.runtime.clone());
+                let deadline = this.runtime.now() + *this.write_time;
+                match this.overdue {
+                    Some(sleep) => timer.reset(sleep, deadline),
+                    None => *this.overdue = Some(timer.sleep_until(deadline)),
+                }
+            }
+            WAITS => *this.sending = false,
+            _ => {}
+        }
+        match this.overdue {
+            // Dropping it resets the stream.
+            Some(sleep) if *this.sending => {
+                ready!(sleep.as_mut().poll(cx));
+                tracing::debug!("http/2 stream overdue: nothing of its response is taken");
+                Poll::Ready(())
+            }
+            _ => Poll::Pending,
+        }
+    }
+}
