@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 fn expectation(fault: Fault) -> (&'static str, u64, &'static str) {
     match fault {
         Fault::AcknowledgeBeforeSync => ("restarts", 20, "durability"),
-        Fault::SkipTornTailCheck => ("restarts", 100, "liveness"),
+        Fault::SkipTornTailCheck => ("transfers", 200, "liveness"),
         Fault::ApplyTwiceOnRetry => ("transfers", 5, "effects"),
         Fault::LoseWakeUp => ("transfers", 10, "liveness"),
         Fault::DropOnHalfClose => ("transport", 5, "liveness"),
