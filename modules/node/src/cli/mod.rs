@@ -13,6 +13,7 @@ mod serve;
 #[cfg(feature = "sim")]
 mod sim;
 mod tls;
+mod trust;
 mod wallet;
 mod ws;
 

@@ -1,4 +1,4 @@
-//! An HTTP client over the seam: HTTP/1.1 and HTTP/2, with TLS or without.
+//! An HTTP client over the seam: HTTP/1.1 and HTTP/2, with TLS or without, and HTTP/3.
 //!
 //! Connections are driven by whoever waits for their response: there are no background tasks. A client belongs to the
 //! shard of its runtime. It has no store of cookies: those who want one set `Cookie` themselves.
@@ -9,20 +9,26 @@
 //! | `multiplexed` | an HTTP/2 connection that many requests share |
 //! | `redirect` | where a redirect leads |
 //! | `proxy` | going through a proxy |
+//! | `alternative` | where else servers say they are: HTTP/3 |
+//! | `tunnel` | a stream of HTTP/2 that leaves HTTP |
 //! | `transport` | a stream with TLS or without |
 
+mod alternative;
 mod exclusive;
 mod multiplexed;
 mod proxy;
 mod redirect;
 mod transport;
+pub(crate) mod tunnel;
 
+pub use alternative::{Alternatives, InvalidAlternatives};
 pub use proxy::Proxy;
 
 use super::body::{Body, BodyError};
+use super::http3_client::{Http3Client, Http3Error, Unanswered};
 use bytes::Bytes;
 use exclusive::{Failure, Open};
-use http::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
+use http::header::{HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
 use http::uri::{PathAndQuery, Scheme};
 use http::{Request, Response, StatusCode, Uri, Version};
 use hyper::client::conn::{http1, http2};
@@ -47,6 +53,9 @@ const RETRY_RESERVE: u32 = 10;
 /// What HTTP/2 servers may send before it is read.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+
+/// Says which alternative is asked (RFC 7838, 5).
+const ALT_USED: HeaderName = HeaderName::from_static("alt-used");
 
 /// A client's limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,6 +140,9 @@ pub enum ClientError {
     /// The connection failed. The server may have received the request.
     #[error("the connection failed before the response was complete")]
     Connection(#[source] hyper::Error),
+    /// HTTP/3 failed. The server may have received the request.
+    #[error(transparent)]
+    Http3(#[from] Http3Error),
     /// The response's body could not be read.
     #[error("reading the response failed: {0}")]
     Body(#[from] BodyError),
@@ -147,17 +159,35 @@ pub struct Client<R: Runtime> {
 struct Shared<R: Runtime> {
     runtime: R,
     limits: ClientLimits,
-    options: Options,
+    options: Options<R>,
     retries: RetryBudget,
     pool: Mutex<Pool<R>>,
 }
 
-#[derive(Clone, Default)]
-struct Options {
+/// When to speak HTTP/3.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum UseHttp3 {
+    /// Always: to `https` addresses, and to no others. Proxies do not carry it.
+    Always,
+    /// Where a server has announced it in an earlier response over TLS (`Alt-Svc`, RFC 7838). When it cannot be reached there, the
+    /// other versions are used, for five minutes before it is tried again. Not through a proxy.
+    WhenAnnounced(Alternatives),
+}
+
+#[derive(Clone)]
+struct Options<R: Runtime> {
     tls: Option<Arc<ClientConfig>>,
     http2_in_clear: bool,
     redirects: u32,
     proxy: Option<Proxy>,
+    http3: Option<(Http3Client<R>, UseHttp3)>,
+}
+
+impl<R: Runtime> Default for Options<R> {
+    fn default() -> Self {
+        Self { tls: None, http2_in_clear: false, redirects: 0, proxy: None, http3: None }
+    }
 }
 
 struct Pool<R: Runtime> {
@@ -222,13 +252,13 @@ impl<R: Runtime> Client<R> {
         Self::with_options(runtime, limits, Options::default())
     }
 
-    fn with_options(runtime: R, limits: ClientLimits, options: Options) -> Self {
+    fn with_options(runtime: R, limits: ClientLimits, options: Options<R>) -> Self {
         let retries = RetryBudget::new(RETRY_PERCENT, RETRY_RESERVE);
         let pool = Mutex::new(Pool { idle: BTreeMap::new(), shared: BTreeMap::new() });
         Self { shared: Arc::new(Shared { runtime, limits, options, retries, pool }) }
     }
 
-    fn change(&self, change: impl FnOnce(&mut Options)) -> Self {
+    fn change(&self, change: impl FnOnce(&mut Options<R>)) -> Self {
         let Shared { runtime, limits, options, .. } = &*self.shared;
         let mut options = options.clone();
         change(&mut options);
@@ -258,6 +288,12 @@ impl<R: Runtime> Client<R> {
     #[must_use]
     pub fn with_proxy(self, proxy: Proxy) -> Self {
         self.change(|options| options.proxy = Some(proxy))
+    }
+
+    /// Speaks HTTP/3 by `http3`, whose limits are its own.
+    #[must_use]
+    pub fn with_http3(self, http3: Http3Client<R>, when: UseHttp3) -> Self {
+        self.change(|options| options.http3 = Some((http3, when)))
     }
 
     /// Sends a request to the host of its address, and reads the whole response.
@@ -313,11 +349,66 @@ impl<R: Runtime> Client<R> {
     }
 
     async fn once(&self, request: Request<Body>) -> Result<Response<Body>, ClientError> {
-        let (target, mut request) = self.address(request)?;
+        let (target, request) = self.address(request)?;
+        let request = match self.over_http3(&target, request).await? {
+            Ok(response) => return Ok(response),
+            Err(request) => *request,
+        };
+        let response = self.over_tcp(&target, request).await?;
+        if let Some((_, UseHttp3::WhenAnnounced(known))) = &self.shared.options.http3
+            && target.secure
+        {
+            known.learn(&target.key, response.headers(), self.shared.runtime.unix_time());
+        }
+        Ok(response)
+    }
+
+    /// The response over HTTP/3, or the request back when that is not to be used for it.
+    async fn over_http3(
+        &self,
+        target: &Target,
+        mut request: Request<Body>,
+    ) -> Result<Result<Response<Body>, Box<Request<Body>>>, ClientError> {
+        let Shared { runtime, options, .. } = &*self.shared;
+        let (client, elsewhere, known) = match &options.http3 {
+            Some((client, UseHttp3::Always)) => (client, None, None),
+            Some((client, UseHttp3::WhenAnnounced(known))) if target.secure && options.proxy.is_none() => {
+                match known.find(&target.key, runtime.unix_time()) {
+                    Some(place) => (client, Some(place), Some(known)),
+                    None => return Ok(Err(Box::new(request))),
+                }
+            }
+            _ => return Ok(Err(Box::new(request))),
+        };
+        target.name(&mut request);
+        *request.version_mut() = Version::HTTP_3;
+        if let Some((host, port)) = &elsewhere {
+            let host = if host.is_empty() { &target.host } else { host };
+            if let Ok(value) = HeaderValue::try_from(format!("{host}:{port}")) {
+                request.headers_mut().insert(ALT_USED, value);
+            }
+        }
+        match (client.send_to(request, elsewhere).await, known) {
+            (Ok(response), _) => Ok(Ok(response)),
+            (Err(Unanswered { error, unsent: Some(mut request) }), Some(known)) => {
+                tracing::debug!(%error, origin = target.key, "the alternative cannot be reached");
+                known.is_broken(&target.key, runtime.unix_time());
+                request.headers_mut().remove(ALT_USED);
+                Ok(Err(request))
+            }
+            (Err(Unanswered { error, .. }), _) => Err(error.into()),
+        }
+    }
+
+    async fn over_tcp(
+        &self,
+        target: &Target,
+        mut request: Request<Body>,
+    ) -> Result<Response<Body>, ClientError> {
         self.shared.retries.deposit();
         if let Some(shared) = self.take_shared(&target.key) {
             let copy = repeatable(&request);
-            request = match self.ask_shared(shared, &target, request).await {
+            request = match self.ask_shared(shared, target, request).await {
                 Err(unsent) => *unsent,
                 Ok(Err(ClientError::Connection(error))) => copy.ok_or(ClientError::Connection(error))?,
                 Ok(response) => return response,
@@ -325,7 +416,7 @@ impl<R: Runtime> Client<R> {
         }
         while let Some(open) = self.take_idle(&target.key).await {
             let copy = repeatable(&request);
-            request = match open.ask(self, &target, request).await {
+            request = match open.ask(self, target, request).await {
                 Err(unsent) => *unsent,
                 Ok(Err(Failure::Connection(error))) => copy.ok_or(ClientError::Connection(error))?,
                 Ok(Err(Failure::Ended)) => return Err(BodyError::TimedOut.into()),
@@ -333,9 +424,9 @@ impl<R: Runtime> Client<R> {
             };
         }
         let copy = repeatable(&request);
-        match (self.on_fresh(&target, request).await, copy) {
+        match (self.on_fresh(target, request).await, copy) {
             (Err(ClientError::Connection(_)), Some(again)) if self.shared.retries.withdraw() => {
-                self.on_fresh(&target, again).await
+                self.on_fresh(target, again).await
             }
             (result, _) => result,
         }
@@ -374,10 +465,11 @@ impl<R: Runtime> Client<R> {
 
     /// Whom a request is for.
     fn address(&self, mut request: Request<Body>) -> Result<(Target, Request<Body>), ClientError> {
-        let Options { tls, proxy, .. } = &self.shared.options;
+        let Options { tls, proxy, http3, .. } = &self.shared.options;
         let uri = std::mem::take(request.uri_mut());
         let secure = uri.scheme() == Some(&Scheme::HTTPS);
-        let known = uri.scheme().is_none_or(|scheme| *scheme == Scheme::HTTP) || (secure && tls.is_some());
+        let able = tls.is_some() || matches!(http3, Some((_, UseHttp3::Always)));
+        let known = uri.scheme().is_none_or(|scheme| *scheme == Scheme::HTTP) || (secure && able);
         let Some(authority) = uri.authority().filter(|authority| known && !authority.host().is_empty())
         else {
             return Err(ClientError::Address(uri));
