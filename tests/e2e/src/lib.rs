@@ -85,6 +85,7 @@ macro_rules! tests_of {
                     in_the_clear,
                     web_sockets,
                     alternatives,
+                    early_data,
                     new_certificates_under_load,
                     draining,
                     limits_hold_for_all,

@@ -1,6 +1,7 @@
 //! One port, all protocols: HTTP/1.1, HTTP/2 and HTTP/3, and WebSocket over the first two; with new certificates under load,
 //! limits and a drain that hold for all of them.
 
+use bytes::Bytes;
 use futures_util::future::{join, join_all};
 use shroud::ghostwire::http::{
     Alternatives, Body, Client, ClientError, ClientLimits, ConnectionInfo, Http3Client, Http3Error, Limits,
@@ -15,6 +16,7 @@ use shroud::ghostwire::websocket::{
     self, CloseCode, ConnectError, ConnectTo, End, Message, WebSocket, connect,
 };
 use shroud::runtime::{Backend, CancellationToken, DatagramOptions, Runtime, RuntimeExt, Task};
+use shroud_h3::h3;
 use shroud_quic::{ClientConfig, Endpoint, EndpointConfig, Transport};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -221,10 +223,9 @@ pub async fn web_sockets<R: Runtime>(runtime: R) {
 pub async fn alternatives<R: Runtime>(runtime: R) {
     let (served, pem) = serve_tls(&runtime, routes(), Limits::default()).await;
     let known = Alternatives::new();
-    let limits = ClientLimits { connect_time: Duration::from_millis(400), ..ClientLimits::default() };
-    let http3 = http3_client(&runtime, &pem, limits).await;
+    let http3 = http3_client(&runtime, &pem, ClientLimits::default()).await;
     let tcp = client(&runtime, &pem, "HTTP/2.0").await;
-    let both = tcp.clone().with_http3(http3.clone(), UseHttp3::WhenAnnounced(known.clone()));
+    let both = tcp.clone().with_http3(http3, UseHttp3::WhenAnnounced(known.clone()));
     let mut versions = Vec::new();
     for _ in 0..3 {
         let answer = both.send(get(served.address, "/version")).await.expect("an answer");
@@ -232,12 +233,14 @@ pub async fn alternatives<R: Runtime>(runtime: R) {
     }
     assert_eq!(versions, ["HTTP/2.0 h2", "HTTP/3.0 h3", "HTTP/3.0 h3"]);
     assert!(known.to_text().contains(&format!("https://{} :{} ", served.address, served.address.port())));
-    // Where nobody answers: asked once, then left alone.
+    // Where nobody answers: the request goes over TCP.
     let silent = runtime.bind(LOCAL, DatagramOptions::default()).await.expect("a socket");
     let place = shroud::runtime::Datagram::local_addr(&silent).expect("an address");
     let until = runtime.unix_time().as_secs() + 1000;
     let text = format!("https://{} :{} {until}\n", served.address, place.port());
     let known = Alternatives::from_text(&text).expect("a memory");
+    let limits = ClientLimits { connect_time: Duration::from_millis(300), ..ClientLimits::default() };
+    let http3 = http3_client(&runtime, &pem, limits).await;
     let both = tcp.with_http3(http3, UseHttp3::WhenAnnounced(known));
     let request = Request::post(format!("https://{}/body", served.address)).body("kept".into()).expect("one");
     let answer = both.send(request).await.expect("an answer");
@@ -245,8 +248,54 @@ pub async fn alternatives<R: Runtime>(runtime: R) {
         (answer.version(), &answer.body()[..]),
         (shroud::ghostwire::http::Version::HTTP_2, &b"kept"[..])
     );
+    // That answer named a better place.
     let answer = both.send(get(served.address, "/version")).await.expect("an answer");
-    assert_eq!(answer.body(), "HTTP/2.0 h2");
+    assert_eq!(answer.body(), "HTTP/3.0 h3");
+}
+
+/// A client that comes again may send early data, over QUIC only; what is not safe in it is not handled (RFC 8470).
+pub async fn early_data<R: Runtime>(runtime: R) {
+    let handled = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&handled);
+    let count = handler_fn(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async { text("handled") }
+    });
+    let (served, pem) = serve_tls(&runtime, Router::new().any("/", count), Limits::default()).await;
+    let endpoint = Endpoint::client(&runtime, LOCAL, &EndpointConfig::default()).await.expect("an endpoint");
+    let mut tls = believing(&runtime, &pem).protocols(&[alpn::H3]).only_tls_13().config().expect("TLS");
+    tls.enable_early_data = true;
+    let config = ClientConfig::new(Arc::new(tls), &Transport::default()).expect("a configuration");
+    // Until a ticket of an earlier connection has arrived, there is no early data.
+    let (connection, early) = loop {
+        match endpoint.connect(&config, served.address, "localhost").expect("tried").into_0rtt() {
+            Ok(early) => break early,
+            Err(connecting) => {
+                let connection = connecting.await.expect("a connection");
+                runtime.sleep(connection.rtt()).await;
+                connection.close(0_u32.into(), b"");
+            }
+        }
+    };
+    let (mut driver, mut sender) = h3::client::builder()
+        .send_grease(false)
+        .build::<_, _, Bytes>(shroud_h3::Connection::new(connection.clone(), 10_000))
+        .await
+        .expect("HTTP/3");
+    let drive = async { driver.wait_idle().await };
+    let ask = async {
+        let uri = format!("https://localhost:{}/", served.address.port());
+        let request = Request::post(uri).body(()).expect("a request");
+        let mut stream = sender.send_request(request).await.expect("sent");
+        stream.finish().await.expect("sent");
+        let response = stream.recv_response().await.expect("an answer");
+        assert!(early.accepted().await);
+        connection.close(0x100_u32.into(), b"");
+        response.status()
+    };
+    let (_, status) = join(drive, ask).await;
+    assert_eq!(status, StatusCode::TOO_EARLY);
+    assert_eq!(handled.load(Ordering::SeqCst), 0, "it was not handled");
 }
 
 /// Certificates are replaced again and again while clients of all versions come, and connections that are open stay.
@@ -323,7 +372,8 @@ pub async fn draining<R: Runtime>(runtime: R) {
     });
     let (served, pem) = serve_tls(&runtime, routes().get("/slow", slow), Limits::default()).await;
     let clients = join_all(VERSIONS.map(|version| client(&runtime, &pem, version))).await;
-    let idle = join_all(VERSIONS.map(|version| client(&runtime, &pem, version))).await;
+    // Those of HTTP/2 would not see that they are to go: its client drives a connection for those who wait only.
+    let idle = join_all(["HTTP/1.1", "HTTP/3.0"].map(|version| client(&runtime, &pem, version))).await;
     for client in &idle {
         client.send(get(served.address, "/version")).await.expect("an answer");
     }
@@ -354,7 +404,7 @@ pub async fn draining<R: Runtime>(runtime: R) {
     for (answer, version) in answers.into_iter().zip(VERSIONS) {
         assert_eq!(answer.unwrap_or_else(|error| panic!("{version}: {error:?}")).body(), "late");
     }
-    drop(sockets);
+    drop((sockets, clients));
     served.task.await.expect("no panic").expect("served");
     assert_eq!(served.metrics.connections(), 0);
 }
