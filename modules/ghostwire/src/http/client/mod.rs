@@ -48,6 +48,9 @@ const RETRY_RESERVE: u32 = 10;
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 
+/// Longer than anybody waits.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// A client's limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientLimits {
@@ -258,6 +261,24 @@ impl<R: Runtime> Client<R> {
     #[must_use]
     pub fn with_proxy(self, proxy: Proxy) -> Self {
         self.change(|options| options.proxy = Some(proxy))
+    }
+
+    /// Whose connections these are.
+    pub(crate) fn runtime(&self) -> &R {
+        &self.shared.runtime
+    }
+
+    /// The same for calls that may go on for ever: HTTP/2 only, and no time limits but those for connecting.
+    pub(crate) fn for_calls(&self) -> Self {
+        let Shared { runtime, limits, options, .. } = &*self.shared;
+        let limits = ClientLimits { read_time: NEVER, ..limits.clone() };
+        let options = Options { http2_in_clear: true, redirects: 0, ..options.clone() };
+        Self::with_options(runtime.clone(), limits, options)
+    }
+
+    /// As [`Client::fetch`], however long that takes.
+    pub(crate) async fn open(&self, request: Request<Body>) -> Result<Response<Body>, ClientError> {
+        self.exchange(request).await
     }
 
     /// Sends a request to the host of its address, and reads the whole response.

@@ -13,7 +13,8 @@ use hyper::client::conn::http2::SendRequest;
 use hyper::rt::{Executor, Sleep};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Wake, Waker};
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -40,6 +41,8 @@ pub(super) struct Multiplexed {
 struct Driver {
     machine: Mutex<Machine>,
     waiting: Arc<Waiting>,
+    /// Somebody wanted to drive while another did.
+    again: AtomicBool,
 }
 
 /// hyper's parts of the connection.
@@ -80,7 +83,38 @@ impl Driver {
                 waiting.push(cx.waker().clone());
             }
         }
-        self.machine.lock().unwrap_or_else(PoisonError::into_inner).drive();
+        self.drive_unasked();
+    }
+
+    /// The same for one who will not be woken.
+    ///
+    /// Whoever drives already does it for this one too: that may be further down on the same stack, when the body of a
+    /// request reads the body of a response, or drops it.
+    fn drive_unasked(&self) {
+        loop {
+            let Some(mut machine) = self.try_lock() else {
+                self.again.store(true, Ordering::SeqCst);
+                // It may have been let go before it could see that.
+                if self.try_lock().is_none() {
+                    return;
+                }
+                continue;
+            };
+            self.again.store(false, Ordering::SeqCst);
+            machine.drive();
+            drop(machine);
+            if !self.again.load(Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
+
+    fn try_lock(&self) -> Option<MutexGuard<'_, Machine>> {
+        match self.machine.try_lock() {
+            Ok(machine) => Some(machine),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 }
 
@@ -124,7 +158,10 @@ impl Multiplexed {
             queue: spawner.0,
             waker: Waker::from(Arc::clone(&waiting)),
         };
-        Self { sender, driver: Arc::new(Driver { machine: Mutex::new(machine), waiting }) }
+        Self {
+            sender,
+            driver: Arc::new(Driver { machine: Mutex::new(machine), waiting, again: AtomicBool::new(false) }),
+        }
     }
 
     /// Whether any exchange goes on.
@@ -146,6 +183,8 @@ impl Multiplexed {
         timer: impl Fn() -> Pin<Box<dyn Sleep>> + Send + Sync + 'static,
     ) -> Result<Result<Response<Body>, hyper::Error>, Box<Request<Body>>> {
         let driver = Arc::clone(&self.driver);
+        // Declared before the exchange, and so dropped after it.
+        let mut given_up = GivenUp(Some(&driver));
         let mut answer = pin!(self.sender.try_send_request(request));
         let answer = poll_fn(|cx| {
             for _ in 0..2 {
@@ -157,10 +196,11 @@ impl Multiplexed {
             Poll::Pending
         })
         .await;
+        given_up.0 = None;
         match answer {
             Ok(response) => Ok(Ok(response.map(|incoming| {
-                let overdue = None;
-                Body::stream(Shared { incoming, driver, timer: Box::new(timer), overdue })
+                let (driver, incoming) = (Arc::clone(&driver), Some(incoming));
+                Body::stream(Shared { incoming, driver, timer: Box::new(timer), overdue: None })
             }))),
             Err(mut error) => match error.take_message() {
                 Some(unsent) => Err(Box::new(unsent)),
@@ -170,11 +210,23 @@ impl Multiplexed {
     }
 }
 
+/// An exchange that is dropped before its answer: the server is told, since nobody may wait for the connection then.
+struct GivenUp<'a>(Option<&'a Driver>);
+
+impl Drop for GivenUp<'_> {
+    fn drop(&mut self) {
+        if let Some(driver) = self.0 {
+            driver.drive_unasked();
+        }
+    }
+}
+
 type Timer = Box<dyn Fn() -> Pin<Box<dyn Sleep>> + Send + Sync>;
 
 /// A response's body, whose reader drives the connection.
 struct Shared {
-    incoming: Incoming,
+    /// There until the drop.
+    incoming: Option<Incoming>,
     driver: Arc<Driver>,
     timer: Timer,
     overdue: Option<Pin<Box<dyn Sleep>>>,
@@ -189,8 +241,9 @@ impl http_body::Body for Shared {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
         for _ in 0..2 {
-            if let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) {
+            if let Poll::Ready(frame) = Pin::new(&mut *incoming).poll_frame(cx) {
                 this.overdue = None;
                 // The window that was taken is given back.
                 this.driver.drive(cx);
@@ -203,10 +256,21 @@ impl http_body::Body for Shared {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.incoming.as_ref().is_none_or(http_body::Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.incoming.as_ref().map_or_else(SizeHint::default, http_body::Body::size_hint)
+    }
+}
+
+impl Drop for Shared {
+    /// Breaks off what was not read to its end, and tells the server so.
+    fn drop(&mut self) {
+        let ended = http_body::Body::is_end_stream(self);
+        self.incoming = None;
+        if !ended {
+            self.driver.drive_unasked();
+        }
     }
 }
