@@ -6,7 +6,7 @@ use super::message::{Request, Response};
 use super::metadata::Metadata;
 use super::options::{Clock, Options};
 use super::outgoing::{Encoder, Messages, Outgoing};
-use super::server::{is_grpc, within};
+use super::server::{is_call, within};
 use super::status::{GRPC_STATUS, Status};
 use super::streaming::{Side, Streaming, of_connection};
 use super::timeout::{GRPC_TIMEOUT, timeout_value};
@@ -171,8 +171,8 @@ impl<R: Runtime> Client<R> {
             let text = format!("the server answered HTTP status {}", head.status);
             return Err(told.unwrap_or_else(|| Status::new(Code::of_http(head.status), text)));
         }
-        let content_type = head.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-        if !content_type.is_some_and(is_grpc) {
+        if !is_call(&head.headers) {
+            let content_type = head.headers.get(header::CONTENT_TYPE);
             return Err(Status::new(
                 Code::Unknown,
                 format!("the answer is no gRPC: content type {content_type:?}"),

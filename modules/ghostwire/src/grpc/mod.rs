@@ -50,8 +50,26 @@ pub use reflection::{
     ServiceResponse,
 };
 pub use server::Server;
+pub(crate) use server::is_call;
 pub use service::Service;
 pub use status::{STATUS_MESSAGE_BYTES, Status};
 pub use streaming::Streaming;
-pub use timeout::parse_timeout;
 pub use tower::{Mounted, Transport};
+
+/// Decoders of what peers send, for the fuzz targets.
+#[doc(hidden)]
+pub mod decoders {
+    pub use super::timeout::parse_timeout;
+
+    /// A value of bytes, if that is one.
+    #[must_use]
+    pub fn decode_binary(value: &[u8]) -> Option<bytes::Bytes> {
+        super::metadata::decode_binary(value).ok()
+    }
+
+    /// A compressed message of at most `limit` bytes, if that is one.
+    #[must_use]
+    pub fn inflate(bytes: &[u8], limit: usize) -> Option<bytes::Bytes> {
+        super::compression::inflate(bytes, limit).ok()
+    }
+}

@@ -151,15 +151,19 @@ pub(super) fn refuse(request: &http::Request<Body>) -> Option<http::Response<Bod
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
         return Some(response);
     }
-    let content_type = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-    if !content_type.is_some_and(is_grpc) {
+    if !is_call(request.headers()) {
         return Some(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not application/grpc"));
     }
     None
 }
 
+/// Whether a message says that it belongs to a call.
+pub(crate) fn is_call(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|value| is_grpc(value.as_bytes()))
+}
+
 /// `application/grpc` with messages of protobuf, which go without saying.
-pub(super) fn is_grpc(content_type: &[u8]) -> bool {
+fn is_grpc(content_type: &[u8]) -> bool {
     let rest = content_type.strip_prefix(b"application/grpc");
     rest.is_some_and(|rest| {
         let rest = rest.strip_prefix(b"+proto").unwrap_or(rest);

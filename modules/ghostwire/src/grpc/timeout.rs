@@ -18,8 +18,6 @@ const UNITS: [(u8, u128); 6] = [
 ];
 
 /// A value as the grammar has it: one to eight digits and a unit, nothing else.
-///
-/// Public for the fuzz targets.
 #[must_use]
 pub fn parse_timeout(value: &[u8]) -> Option<Duration> {
     let (unit, digits) = value.split_last()?;

@@ -8,6 +8,7 @@ use super::super::super::response::{refusal, status};
 use super::super::Service;
 use super::super::date::DateCache;
 use super::streams::Signals;
+use crate::grpc::is_call;
 use bytes::Bytes;
 use http::header::{ALT_SVC, DATE, HOST, HeaderValue, RETRY_AFTER};
 use http::{Method, Request, Response, StatusCode};
@@ -116,7 +117,8 @@ fn refuse(request: &mut Request<Body>, over_limit: bool, body_limit: u64) -> Opt
     {
         request.headers_mut().insert(HOST, host);
     }
-    if http_body::Body::size_hint(request.body()).lower() > body_limit {
+    // A call of gRPC has limits of its own; whoever else reads such a body still meets this one.
+    if http_body::Body::size_hint(request.body()).lower() > body_limit && !is_call(request.headers()) {
         return Some(refusal(StatusCode::PAYLOAD_TOO_LARGE, format!("body longer than {body_limit} bytes")));
     }
     if over_limit {
