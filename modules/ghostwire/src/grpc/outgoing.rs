@@ -44,10 +44,13 @@ impl Encoder {
             let mut compressed = BytesMut::new();
             deflate(&message.encode_to_vec(), &mut compressed)
                 .map_err(|error| Status::new(Code::Internal, format!("compressing failed: {error}")))?;
-            out.reserve(PREFIX_BYTES.saturating_add(compressed.len()));
-            put_prefix(out, true, prefix_length(compressed.len())?);
-            out.extend_from_slice(&compressed);
-            return Ok(());
+            // What only grows goes as it is.
+            if compressed.len() < length {
+                out.reserve(PREFIX_BYTES.saturating_add(compressed.len()));
+                put_prefix(out, true, prefix_length(compressed.len())?);
+                out.extend_from_slice(&compressed);
+                return Ok(());
+            }
         }
         let prefix = prefix_length(length)?;
         out.reserve(PREFIX_BYTES.saturating_add(length));

@@ -16,10 +16,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// What the service's methods take and give.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Note {
+    /// Any text.
     #[prost(string, tag = "1")]
     pub text: String,
+    /// Any number.
     #[prost(uint64, tag = "2")]
     pub number: u64,
+    /// Any bytes.
     #[prost(bytes = "bytes", tag = "3")]
     pub data: bytes::Bytes,
 }
@@ -45,6 +48,7 @@ pub fn sized(bytes: usize) -> Note {
     panic!("no note of {bytes} bytes");
 }
 
+/// The name of the service.
 pub const NOTES: &str = "test.Notes";
 
 /// What the service tells the test.
@@ -184,9 +188,13 @@ pub fn path(method: &str) -> &'static str {
 
 /// An answer as HTTP has it.
 pub struct Plain {
+    /// The HTTP status.
     pub status: u16,
+    /// The header.
     pub head: HeaderMap,
+    /// All data.
     pub body: Vec<u8>,
+    /// The trailers; none when there were none.
     pub trailers: HeaderMap,
 }
 
@@ -203,6 +211,7 @@ impl Plain {
         }
     }
 
+    /// The message of the call's status, as it was encoded.
     pub fn message(&self) -> &str {
         let value = self.head.get("grpc-message").or_else(|| self.trailers.get("grpc-message"));
         value.map_or("", |value| value.to_str().expect("text"))
