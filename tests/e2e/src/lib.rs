@@ -141,6 +141,7 @@ macro_rules! tests_of {
                     cancellation,
                     compression,
                     back_pressure,
+                    relays,
                     health,
                     reflection,
                     tonic_generated,

@@ -279,6 +279,32 @@ pub async fn back_pressure<R: Runtime>(runtime: R) {
     assert!(sent < MOST, "{sent} bytes for one message that was read");
 }
 
+/// The answers of one call are the questions of another, over the same connection; given up together.
+pub async fn relays<R: Runtime>(runtime: R) {
+    let (served, seen) = serve_notes(&runtime, Options::default()).await;
+    let client = client(&runtime, &served, Options::default());
+    let count: Response<Streaming<Note>> =
+        client.server_streaming(path("Count"), Request::new(number(3000))).await.expect("an answer");
+    let questions = count.message.map(|note| note.expect("a note"));
+    let mut chat: Response<Streaming<Note>> =
+        client.bidirectional(path("Chat"), Request::new(questions)).await.expect("an answer");
+    for n in 0..3000 {
+        assert_eq!(chat.message.message().await, Ok(Some(number(n * 2))));
+    }
+    assert_eq!(chat.message.message().await, Ok(None));
+    let flow: Response<Streaming<Note>> =
+        client.server_streaming(path("Flow"), Request::new(number(0))).await.expect("an answer");
+    let questions = flow.message.map(|note| note.expect("a note"));
+    let mut chat: Response<Streaming<Note>> =
+        client.bidirectional(path("Chat"), Request::new(questions)).await.expect("an answer");
+    assert_eq!(chat.message.message().await, Ok(Some(number(0))));
+    drop(chat);
+    // The other call lives in the connection's work, which the next call drives.
+    let echo: Response<Note> = client.unary(path("Echo"), Request::new(number(1))).await.expect("an answer");
+    assert_eq!(echo.message, number(1));
+    seen.dropped.recv().await.expect("the server drops the stream");
+}
+
 /// Health, asked and watched.
 pub async fn health<R: Runtime>(runtime: R) {
     let health = Health::new(&runtime);
