@@ -181,6 +181,26 @@ pub async fn cancellation<R: Runtime>(runtime: R) {
     flow.message.message().await.expect("one");
     drop(flow);
     seen.dropped.recv().await.expect("the server drops the stream");
+    let moved = seen.moved.load(Ordering::SeqCst);
+    // Dropped while its own stream waits, and while the server takes nothing of it.
+    let mut wait: Response<Streaming<Note>> = client
+        .bidirectional(path("Wait"), Request::new(stream::iter([number(1)]).chain(stream::pending())))
+        .await
+        .expect("an answer");
+    wait.message.message().await.expect("one");
+    drop(wait);
+    seen.dropped.recv().await.expect("the server drops the call");
+    let notes = stream::repeat_with(|| Note { data: vec![0; FLOW_BYTES].into(), ..Note::default() });
+    let mut hold = Box::pin(client.client_streaming::<_, Note, _>(path("Hold"), Request::new(notes)));
+    while seen.moved.load(Ordering::SeqCst) == moved {
+        let echo = Box::pin(client.unary::<_, Note>(path("Echo"), Request::new(number(1))));
+        match futures_util::future::select(&mut hold, echo).await {
+            futures_util::future::Either::Left((held, _)) => panic!("it holds: {held:?}"),
+            futures_util::future::Either::Right((echo, _)) => drop(echo.expect("an answer")),
+        }
+    }
+    drop(hold);
+    seen.dropped.recv().await.expect("the server drops the call");
     for n in 0..3 {
         assert_eq!(other.message.message().await, Ok(Some(number(n * 2))), "a bystander goes on");
     }

@@ -74,12 +74,13 @@ pub const FLOW_BYTES: usize = 16 * 1024;
 /// The service:
 /// `Echo` gives back message and metadata; `Fail` the status that `number` and `text` say; `Count` streams so many numbers;
 /// `Flow` streams without end; `Sum` adds a stream up; `Hold` takes nothing of a stream; `Chat` answers each message
-/// with twice its number; `Never` does not answer, `NeverMore` answers once.
+/// with twice its number, `Wait` with itself; `Never` does not answer, `NeverMore` answers once.
 pub fn notes() -> (Service, Seen) {
     let (tell, dropped) = channel::unbounded();
     let moved = Arc::new(AtomicUsize::new(0));
     let seen = Seen { dropped, moved: Arc::clone(&moved) };
     let (tell_more, tell_flow, taken) = (tell.clone(), tell.clone(), Arc::clone(&moved));
+    let (tell_hold, tell_wait) = (tell.clone(), tell.clone());
     let service = Service::new(NOTES)
         .unary("Echo", |request: Request<Note>| async move {
             let mut trailers = Metadata::new();
@@ -117,18 +118,29 @@ pub fn notes() -> (Service, Seen) {
             Ok(Response::new(number(sum)))
         })
         .client_streaming("Hold", move |request: Request<Streaming<Note>>| {
-            let taken = Arc::clone(&taken);
+            let (taken, tell) = (Arc::clone(&taken), TellDrop(tell_hold.clone()));
             async move {
                 let mut notes = request.message;
                 notes.message().await?;
                 taken.fetch_add(1, Ordering::SeqCst);
                 std::future::pending::<()>().await;
+                drop(tell);
                 Ok(Response::new(number(0)))
             }
         })
         .bidirectional("Chat", |request: Request<Streaming<Note>>| async move {
             let answers = request.message.map(|note| note.map(|note| number(note.number * 2)));
             Ok(Response::new(answers))
+        })
+        .bidirectional("Wait", move |request: Request<Streaming<Note>>| {
+            let tell = TellDrop(tell_wait.clone());
+            async move {
+                let waits = unfold((request.message, tell), |(mut notes, tell)| async move {
+                    let note = notes.message().await.transpose()?;
+                    Some((note, (notes, tell)))
+                });
+                Ok(Response::new(waits))
+            }
         })
         .unary("Never", move |_: Request<Note>| {
             let tell = TellDrop(tell.clone());
@@ -171,7 +183,7 @@ pub fn client<R: Runtime>(runtime: &R, served: &Served, options: Options) -> Cli
 
 /// `/test.Notes/METHOD`.
 pub fn path(method: &str) -> &'static str {
-    const PATHS: [&str; 10] = [
+    const PATHS: [&str; 11] = [
         "/test.Notes/Echo",
         "/test.Notes/Fail",
         "/test.Notes/Count",
@@ -181,6 +193,7 @@ pub fn path(method: &str) -> &'static str {
         "/test.Notes/Chat",
         "/test.Notes/Never",
         "/test.Notes/NeverMore",
+        "/test.Notes/Wait",
         "/test.Notes/None",
     ];
     PATHS.into_iter().find(|path| path.strip_prefix("/test.Notes/") == Some(method)).expect("a method")

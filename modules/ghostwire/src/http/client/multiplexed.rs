@@ -11,6 +11,7 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use hyper::rt::{Executor, Sleep};
+use shroud_runtime::sync::AtomicWaker;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,11 +24,107 @@ type Queue = Arc<Mutex<Vec<Work>>>;
 
 /// Takes hyper's background work over, for [`Driver`] to poll.
 #[derive(Clone, Default)]
-pub(super) struct Spawner(Queue);
+pub(super) struct Spawner {
+    queue: Queue,
+    last: Last,
+}
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Spawner {
     fn execute(&self, future: F) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Box::pin(future));
+        let work = Exchange { work: Box::pin(future), line: take(&self.last), last: Arc::clone(&self.last) };
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(Box::pin(work));
+    }
+}
+
+/// Between the one who waits for an answer and the work that sends the request's body: when the former hangs up, the latter
+/// ends, even while the server takes nothing of the body. hyper alone would hold the stream until it does.
+#[derive(Default)]
+struct Line {
+    gone: AtomicBool,
+    sender: AtomicWaker,
+}
+
+impl Line {
+    fn hang_up(&self) {
+        self.gone.store(true, Ordering::SeqCst);
+        self.sender.wake();
+    }
+
+    /// Whether the other end has hung up; wakes when it does.
+    fn is_gone(&self, cx: &Context<'_>) -> bool {
+        self.sender.register(cx.waker());
+        self.gone.load(Ordering::SeqCst)
+    }
+}
+
+/// The line of the body that was polled last. Everything is polled by one at a time: whoever polled it learns that it is
+/// theirs.
+type Last = Arc<Mutex<Option<Arc<Line>>>>;
+
+fn take(last: &Last) -> Option<Arc<Line>> {
+    last.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// hyper's work for an exchange, which ends when nobody wants it any more. Its drop resets the stream.
+struct Exchange {
+    work: Work,
+    line: Option<Arc<Line>>,
+    last: Last,
+}
+
+impl Future for Exchange {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if this.line.as_ref().is_some_and(|line| line.is_gone(cx)) {
+            return Poll::Ready(());
+        }
+        let polled = this.work.as_mut().poll(cx);
+        let polled_body = take(&this.last);
+        if this.line.is_none()
+            && let Some(line) = polled_body
+        {
+            if line.is_gone(cx) {
+                return Poll::Ready(());
+            }
+            this.line = Some(line);
+        }
+        polled
+    }
+}
+
+/// The body of a request, which breaks off when nobody wants the answer.
+struct Sent {
+    body: Body,
+    line: Arc<Line>,
+    last: Last,
+}
+
+impl http_body::Body for Sent {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.line.gone.load(Ordering::SeqCst) {
+            let cancel = h2::Error::from(h2::Reason::CANCEL);
+            return Poll::Ready(Some(Err(BodyError::Stream(Box::new(cancel)))));
+        }
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        // After the poll: another exchange may have been driven from within it.
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&self.line));
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -40,6 +137,7 @@ pub(super) struct Multiplexed {
 
 struct Driver {
     machine: Mutex<Machine>,
+    last: Last,
     waiting: Arc<Waiting>,
     /// Somebody wanted to drive while another did.
     again: AtomicBool,
@@ -155,12 +253,17 @@ impl Multiplexed {
         let machine = Machine {
             connection: Some(Box::pin(connection)),
             running: FuturesUnordered::new(),
-            queue: spawner.0,
+            queue: spawner.queue,
             waker: Waker::from(Arc::clone(&waiting)),
         };
         Self {
             sender,
-            driver: Arc::new(Driver { machine: Mutex::new(machine), waiting, again: AtomicBool::new(false) }),
+            driver: Arc::new(Driver {
+                machine: Mutex::new(machine),
+                last: spawner.last,
+                waiting,
+                again: AtomicBool::new(false),
+            }),
         }
     }
 
@@ -184,7 +287,14 @@ impl Multiplexed {
     ) -> Result<Result<Response<Body>, hyper::Error>, Box<Request<Body>>> {
         let driver = Arc::clone(&self.driver);
         // Declared before the exchange, and so dropped after it.
-        let mut given_up = GivenUp(Some(&driver));
+        let line = Arc::new(Line::default());
+        let mut given_up = GivenUp { driver: Some(&driver), line: &line };
+        let request = request.map(|body| {
+            if http_body::Body::is_end_stream(&body) {
+                return body;
+            }
+            Body::stream(Sent { body, line: Arc::clone(&line), last: Arc::clone(&driver.last) })
+        });
         let mut answer = pin!(self.sender.try_send_request(request));
         let answer = poll_fn(|cx| {
             for _ in 0..2 {
@@ -196,11 +306,12 @@ impl Multiplexed {
             Poll::Pending
         })
         .await;
-        given_up.0 = None;
+        given_up.driver = None;
         match answer {
             Ok(response) => Ok(Ok(response.map(|incoming| {
-                let (driver, incoming) = (Arc::clone(&driver), Some(incoming));
-                Body::stream(Shared { incoming, driver, timer: Box::new(timer), overdue: None })
+                let (driver, line) = (Arc::clone(&driver), Arc::clone(&line));
+                let incoming = Some(incoming);
+                Body::stream(Shared { incoming, line, driver, timer: Box::new(timer), overdue: None })
             }))),
             Err(mut error) => match error.take_message() {
                 Some(unsent) => Err(Box::new(unsent)),
@@ -211,11 +322,16 @@ impl Multiplexed {
 }
 
 /// An exchange that is dropped before its answer: the server is told, since nobody may wait for the connection then.
-struct GivenUp<'a>(Option<&'a Driver>);
+struct GivenUp<'a> {
+    /// None once there is an answer.
+    driver: Option<&'a Driver>,
+    line: &'a Line,
+}
 
 impl Drop for GivenUp<'_> {
     fn drop(&mut self) {
-        if let Some(driver) = self.0 {
+        if let Some(driver) = self.driver {
+            self.line.hang_up();
             driver.drive_unasked();
         }
     }
@@ -227,6 +343,7 @@ type Timer = Box<dyn Fn() -> Pin<Box<dyn Sleep>> + Send + Sync>;
 struct Shared {
     /// There until the drop.
     incoming: Option<Incoming>,
+    line: Arc<Line>,
     driver: Arc<Driver>,
     timer: Timer,
     overdue: Option<Pin<Box<dyn Sleep>>>,
@@ -269,6 +386,7 @@ impl Drop for Shared {
     fn drop(&mut self) {
         let ended = http_body::Body::is_end_stream(self);
         self.incoming = None;
+        self.line.hang_up();
         if !ended {
             self.driver.drive_unasked();
         }
