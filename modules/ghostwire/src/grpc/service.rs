@@ -19,8 +19,11 @@ use std::sync::Arc;
 /// the call up or its deadline is over. A registration with the name of an earlier one replaces it.
 pub struct Service {
     name: String,
-    methods: Vec<(String, Arc<dyn AnyMethod>)>,
+    methods: Methods,
 }
+
+/// Methods by name.
+type Methods = Vec<(String, Arc<dyn AnyMethod>)>;
 
 /// One call: what came, not read yet.
 pub(super) struct Call {
@@ -98,7 +101,7 @@ impl Service {
         &self.name
     }
 
-    pub(super) fn into_methods(self) -> (String, Vec<(String, Arc<dyn AnyMethod>)>) {
+    pub(super) fn into_methods(self) -> (String, Methods) {
         (self.name, self.methods)
     }
 

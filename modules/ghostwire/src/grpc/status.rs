@@ -16,6 +16,12 @@ pub const STATUS_MESSAGE_BYTES: usize = 4096;
 /// How a call ended, when it did not end well.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Status {
+    /// It travels in every result: a pointer is all that a good one pays for it.
+    told: Box<Told>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Told {
     code: Code,
     message: String,
     details: Bytes,
@@ -25,48 +31,51 @@ pub struct Status {
 impl Status {
     /// A status with a message for people. Beyond [`STATUS_MESSAGE_BYTES`] the message is cut off when it is sent.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), details: Bytes::new(), metadata: Metadata::new() }
+        let (details, metadata) = (Bytes::new(), Metadata::new());
+        Self { told: Box::new(Told { code, message: message.into(), details, metadata }) }
     }
 
     /// The same with details: an encoded `google.rpc.Status`, which repeats code and message (`grpc-status-details-bin`).
     #[must_use]
-    pub fn with_details(self, details: impl Into<Bytes>) -> Self {
-        Self { details: details.into(), ..self }
+    pub fn with_details(mut self, details: impl Into<Bytes>) -> Self {
+        self.told.details = details.into();
+        self
     }
 
     /// The same with metadata of the call's end.
     #[must_use]
-    pub fn with_metadata(self, metadata: Metadata) -> Self {
-        Self { metadata, ..self }
+    pub fn with_metadata(mut self, metadata: Metadata) -> Self {
+        self.told.metadata = metadata;
+        self
     }
 
     /// The code.
     #[must_use]
-    pub const fn code(&self) -> Code {
-        self.code
+    pub fn code(&self) -> Code {
+        self.told.code
     }
 
     /// The message, for people.
     #[must_use]
     pub fn message(&self) -> &str {
-        &self.message
+        &self.told.message
     }
 
     /// The bytes of a `google.rpc.Status`; empty when there are none.
     #[must_use]
-    pub const fn details(&self) -> &Bytes {
-        &self.details
+    pub fn details(&self) -> &Bytes {
+        &self.told.details
     }
 
     /// The metadata that came with it.
     #[must_use]
-    pub const fn metadata(&self) -> &Metadata {
-        &self.metadata
+    pub fn metadata(&self) -> &Metadata {
+        &self.told.metadata
     }
 
     /// The trailers that say so.
     pub(super) fn into_trailers(self) -> HeaderMap {
-        let Self { code, message, details, metadata } = self;
+        let Told { code, message, details, metadata } = *self.told;
         let mut trailers = metadata.into_headers();
         trailers.insert(GRPC_STATUS, HeaderValue::from(u16::from(code.number())));
         if !message.is_empty()
@@ -85,26 +94,27 @@ impl Status {
         let code = Code::parse(headers.get(GRPC_STATUS)?.as_bytes());
         let message = headers.get(GRPC_MESSAGE).map(|value| percent_decode(value.as_bytes()));
         let details = headers.get(GRPC_DETAILS).and_then(|value| decode_binary(value.as_bytes()).ok());
-        Some(Self {
-            code,
-            message: message.unwrap_or_default(),
-            details: details.unwrap_or_default(),
-            metadata: Metadata::received(headers.clone()),
-        })
+        let metadata = Metadata::received(headers.clone());
+        Some(
+            Self::new(code, message.unwrap_or_default())
+                .with_details(details.unwrap_or_default())
+                .with_metadata(metadata),
+        )
     }
 }
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.message)
+        write!(f, "{}: {}", self.told.code, self.told.message)
     }
 }
 
 impl fmt::Debug for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Told { code, message, details, metadata } = &*self.told;
         let mut shown = f.debug_struct("Status");
-        shown.field("code", &self.code).field("message", &self.message);
-        shown.field("details", &self.details.len()).field("metadata", &self.metadata).finish()
+        shown.field("code", code).field("message", message);
+        shown.field("details", &details.len()).field("metadata", metadata).finish()
     }
 }
 
