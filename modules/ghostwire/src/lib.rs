@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`http`] | [`http::Server`], [`http::Router`], [`http::Cors`], [`http::Client`], limits and metrics |
 //! | [`rpc`] | JSON-RPC 2.0 over HTTP: the [`rpc::Methods`] of a server, and [`rpc::Client`] |
+//! | [`grpc`] | gRPC servers and clients over the same HTTP/2, with health and reflection |
 //! | [`websocket`] | WebSocket servers and clients over the HTTP server's connections |
 //! | [`pages`] | `/health`, `/ready`, `/metrics`, `/debug/tasks` |
 #![cfg_attr(
@@ -15,6 +16,7 @@
 )]
 #![forbid(unsafe_code)]
 
+pub mod grpc;
 pub mod http;
 pub mod pages;
 pub mod rpc;

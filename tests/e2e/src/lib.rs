@@ -7,6 +7,12 @@
 #[cfg(test)]
 pub mod files;
 #[cfg(test)]
+pub mod grpc;
+#[cfg(test)]
+mod grpc_descriptors;
+#[cfg(test)]
+pub mod grpc_hostile;
+#[cfg(test)]
 pub mod http;
 #[cfg(test)]
 pub mod http2_hostile;
@@ -145,6 +151,26 @@ macro_rules! tests_of {
                     idle_connections,
                     draining,
                     tunnels,
+                }
+                grpc {
+                    all_kinds,
+                    metadata_and_statuses,
+                    deadlines,
+                    cancellation,
+                    compression,
+                    back_pressure,
+                    relays,
+                    health,
+                    reflection,
+                    tonic_generated,
+                    draining_finishes_calls,
+                }
+                grpc_hostile {
+                    message_limits,
+                    bad_messages,
+                    bad_calls,
+                    bad_answers,
+                    slow_messages,
                 }
                 websocket {
                     echoes,

@@ -101,6 +101,17 @@ impl Body {
         Self { kind: Kind::Received(Received { incoming, watch, limit, taken: 0 }) }
     }
 
+    /// The same body without the server's limits of its size and time, for protocols that have their own. Of HTTP/2 only.
+    pub(crate) fn without_limits(mut self) -> Self {
+        if let Kind::Received(received) = &mut self.kind
+            && let Watch::Http2 { deadline, .. } = &mut received.watch
+        {
+            received.limit = u64::MAX;
+            *deadline = None;
+        }
+        self
+    }
+
     /// The same body, with these trailers after it (RFC 9110, 6.5).
     ///
     /// HTTP/2 always sends them. HTTP/1.1 sends those that the response's `Trailer` field announces, to a client that

@@ -56,6 +56,8 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 
 /// Says which alternative is asked (RFC 7838, 5).
 const ALT_USED: HeaderName = HeaderName::from_static("alt-used");
+/// Longer than anybody waits.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A client's limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -294,6 +296,24 @@ impl<R: Runtime> Client<R> {
     #[must_use]
     pub fn with_http3(self, http3: Http3Client<R>, when: UseHttp3) -> Self {
         self.change(|options| options.http3 = Some((http3, when)))
+    }
+
+    /// Whose connections these are.
+    pub(crate) fn runtime(&self) -> &R {
+        &self.shared.runtime
+    }
+
+    /// The same for calls that may go on for ever: HTTP/2 only, and no time limits but those for connecting.
+    pub(crate) fn for_calls(&self) -> Self {
+        let Shared { runtime, limits, options, .. } = &*self.shared;
+        let limits = ClientLimits { read_time: NEVER, ..limits.clone() };
+        let options = Options { http2_in_clear: true, redirects: 0, ..options.clone() };
+        Self::with_options(runtime.clone(), limits, options)
+    }
+
+    /// As [`Client::fetch`], however long that takes.
+    pub(crate) async fn open(&self, request: Request<Body>) -> Result<Response<Body>, ClientError> {
+        self.exchange(request).await
     }
 
     /// Sends a request to the host of its address, and reads the whole response.

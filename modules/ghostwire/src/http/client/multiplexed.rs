@@ -11,9 +11,11 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use hyper::rt::{Executor, Sleep};
+use shroud_runtime::sync::AtomicWaker;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Wake, Waker};
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -22,11 +24,107 @@ type Queue = Arc<Mutex<Vec<Work>>>;
 
 /// Takes hyper's background work over, for [`Driver`] to poll.
 #[derive(Clone, Default)]
-pub(super) struct Spawner(Queue);
+pub(super) struct Spawner {
+    queue: Queue,
+    last: Last,
+}
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Spawner {
     fn execute(&self, future: F) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Box::pin(future));
+        let work = Exchange { work: Box::pin(future), line: take(&self.last), last: Arc::clone(&self.last) };
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(Box::pin(work));
+    }
+}
+
+/// Between the one who waits for an answer and the work that sends the request's body: when the former hangs up, the latter
+/// ends, even while the server takes nothing of the body. hyper alone would hold the stream until it does.
+#[derive(Default)]
+struct Line {
+    gone: AtomicBool,
+    sender: AtomicWaker,
+}
+
+impl Line {
+    fn hang_up(&self) {
+        self.gone.store(true, Ordering::SeqCst);
+        self.sender.wake();
+    }
+
+    /// Whether the other end has hung up; wakes when it does.
+    fn is_gone(&self, cx: &Context<'_>) -> bool {
+        self.sender.register(cx.waker());
+        self.gone.load(Ordering::SeqCst)
+    }
+}
+
+/// The line of the body that was polled last. Everything is polled by one at a time: whoever polled it learns that it is
+/// theirs.
+type Last = Arc<Mutex<Option<Arc<Line>>>>;
+
+fn take(last: &Last) -> Option<Arc<Line>> {
+    last.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// hyper's work for an exchange, which ends when nobody wants it any more. Its drop resets the stream.
+struct Exchange {
+    work: Work,
+    line: Option<Arc<Line>>,
+    last: Last,
+}
+
+impl Future for Exchange {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if this.line.as_ref().is_some_and(|line| line.is_gone(cx)) {
+            return Poll::Ready(());
+        }
+        let polled = this.work.as_mut().poll(cx);
+        let polled_body = take(&this.last);
+        if this.line.is_none()
+            && let Some(line) = polled_body
+        {
+            if line.is_gone(cx) {
+                return Poll::Ready(());
+            }
+            this.line = Some(line);
+        }
+        polled
+    }
+}
+
+/// The body of a request, which breaks off when nobody wants the answer.
+struct Sent {
+    body: Body,
+    line: Arc<Line>,
+    last: Last,
+}
+
+impl http_body::Body for Sent {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.line.gone.load(Ordering::SeqCst) {
+            let cancel = h2::Error::from(h2::Reason::CANCEL);
+            return Poll::Ready(Some(Err(BodyError::Stream(Box::new(cancel)))));
+        }
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        // After the poll: another exchange may have been driven from within it.
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&self.line));
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -39,7 +137,10 @@ pub(super) struct Multiplexed {
 
 pub(super) struct Driver {
     machine: Mutex<Machine>,
+    last: Last,
     waiting: Arc<Waiting>,
+    /// Somebody wanted to drive while another did.
+    again: AtomicBool,
 }
 
 /// hyper's parts of the connection.
@@ -80,7 +181,38 @@ impl Driver {
                 waiting.push(cx.waker().clone());
             }
         }
-        self.machine.lock().unwrap_or_else(PoisonError::into_inner).drive();
+        self.drive_unasked();
+    }
+
+    /// The same for one who will not be woken.
+    ///
+    /// Whoever drives already does it for this one too: that may be further down on the same stack, when the body of a
+    /// request reads the body of a response, or drops it.
+    fn drive_unasked(&self) {
+        loop {
+            let Some(mut machine) = self.try_lock() else {
+                self.again.store(true, Ordering::SeqCst);
+                // It may have been let go before it could see that.
+                if self.try_lock().is_none() {
+                    return;
+                }
+                continue;
+            };
+            self.again.store(false, Ordering::SeqCst);
+            machine.drive();
+            drop(machine);
+            if !self.again.load(Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
+
+    fn try_lock(&self) -> Option<MutexGuard<'_, Machine>> {
+        match self.machine.try_lock() {
+            Ok(machine) => Some(machine),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Polls `work`, and drives the connection for it and for what it has left to do.
@@ -137,10 +269,18 @@ impl Multiplexed {
         let machine = Machine {
             connection: Some(Box::pin(connection)),
             running: FuturesUnordered::new(),
-            queue: spawner.0,
+            queue: spawner.queue,
             waker: Waker::from(Arc::clone(&waiting)),
         };
-        Self { sender, driver: Arc::new(Driver { machine: Mutex::new(machine), waiting }) }
+        Self {
+            sender,
+            driver: Arc::new(Driver {
+                machine: Mutex::new(machine),
+                last: spawner.last,
+                waiting,
+                again: AtomicBool::new(false),
+            }),
+        }
     }
 
     pub(super) fn driver(&self) -> Arc<Driver> {
@@ -179,6 +319,15 @@ impl Multiplexed {
         timer: impl Fn() -> Pin<Box<dyn Sleep>> + Send + Sync + 'static,
     ) -> Result<Result<Response<Body>, hyper::Error>, Box<Request<Body>>> {
         let driver = Arc::clone(&self.driver);
+        // Declared before the exchange, and so dropped after it.
+        let line = Arc::new(Line::default());
+        let mut given_up = GivenUp { driver: Some(&driver), line: &line };
+        let request = request.map(|body| {
+            if http_body::Body::is_end_stream(&body) {
+                return body;
+            }
+            Body::stream(Sent { body, line: Arc::clone(&line), last: Arc::clone(&driver.last) })
+        });
         let mut answer = pin!(self.sender.try_send_request(request));
         let answer = poll_fn(|cx| {
             for _ in 0..2 {
@@ -190,10 +339,12 @@ impl Multiplexed {
             Poll::Pending
         })
         .await;
+        given_up.driver = None;
         match answer {
             Ok(response) => Ok(Ok(response.map(|incoming| {
-                let overdue = None;
-                Body::stream(Shared { incoming, driver, timer: Box::new(timer), overdue })
+                let (driver, line) = (Arc::clone(&driver), Arc::clone(&line));
+                let incoming = Some(incoming);
+                Body::stream(Shared { incoming, line, driver, timer: Box::new(timer), overdue: None })
             }))),
             Err(mut error) => match error.take_message() {
                 Some(unsent) => Err(Box::new(unsent)),
@@ -203,11 +354,29 @@ impl Multiplexed {
     }
 }
 
+/// An exchange that is dropped before its answer: the server is told, since nobody may wait for the connection then.
+struct GivenUp<'a> {
+    /// None once there is an answer.
+    driver: Option<&'a Driver>,
+    line: &'a Line,
+}
+
+impl Drop for GivenUp<'_> {
+    fn drop(&mut self) {
+        if let Some(driver) = self.driver {
+            self.line.hang_up();
+            driver.drive_unasked();
+        }
+    }
+}
+
 type Timer = Box<dyn Fn() -> Pin<Box<dyn Sleep>> + Send + Sync>;
 
 /// A response's body, whose reader drives the connection.
 struct Shared {
-    incoming: Incoming,
+    /// There until the drop.
+    incoming: Option<Incoming>,
+    line: Arc<Line>,
     driver: Arc<Driver>,
     timer: Timer,
     overdue: Option<Pin<Box<dyn Sleep>>>,
@@ -222,8 +391,9 @@ impl http_body::Body for Shared {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
         for _ in 0..2 {
-            if let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) {
+            if let Poll::Ready(frame) = Pin::new(&mut *incoming).poll_frame(cx) {
                 this.overdue = None;
                 // The window that was taken is given back.
                 this.driver.drive(cx);
@@ -236,10 +406,22 @@ impl http_body::Body for Shared {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.incoming.as_ref().is_none_or(http_body::Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.incoming.as_ref().map_or_else(SizeHint::default, http_body::Body::size_hint)
+    }
+}
+
+impl Drop for Shared {
+    /// Breaks off what was not read to its end, and tells the server so.
+    fn drop(&mut self) {
+        let ended = http_body::Body::is_end_stream(self);
+        self.incoming = None;
+        self.line.hang_up();
+        if !ended {
+            self.driver.drive_unasked();
+        }
     }
 }

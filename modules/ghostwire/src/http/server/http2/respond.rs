@@ -10,6 +10,7 @@ use super::super::date::DateCache;
 use super::super::work::{InWork, Shared, refuse};
 use super::streams::Spawner;
 use super::tunnel::Tunnel;
+use crate::grpc::is_call;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
@@ -100,7 +101,8 @@ pub(super) async fn respond<R: Runtime, H: Handler>(
             receiving.then(|| HyperTimer::new(runtime.clone()).sleep_until(begun + limits.body_time));
         Body::received_http2(body, Arc::clone(info), deadline, limits.body_bytes)
     });
-    let length = http_body::Body::size_hint(request.body()).lower();
+    // A call of gRPC has limits of its own; whoever else reads such a body still meets the one for bodies.
+    let length = if is_call(request.headers()) { 0 } else { http_body::Body::size_hint(request.body()).lower() };
     let tunnel = Tunnel::of(&mut request);
     let refused = refuse(&mut request, length, limits, in_work.over_limit).or_else(|| without_path(&request));
     let mut response = match refused {

@@ -1,0 +1,137 @@
+//! Compression of single messages (gRPC, "Compression"): gzip, or none.
+
+use bytes::{Bytes, BytesMut};
+use flate2::Compression;
+use flate2::bufread::GzDecoder;
+use flate2::write::GzEncoder;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::io::{Read as _, Write as _};
+
+pub(super) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+pub(super) const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+
+/// What we understand, for `grpc-accept-encoding`.
+pub(super) const ACCEPTED: HeaderValue = HeaderValue::from_static("identity,gzip");
+
+/// Members of an accept list that are looked at.
+const MEMBERS: usize = 16;
+
+/// How messages that are marked as compressed are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Encoding {
+    #[default]
+    Identity,
+    Gzip,
+}
+
+/// A message that could not be decompressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Inflate {
+    #[error("a message that decompresses to more than {0} bytes")]
+    TooLong(usize),
+    #[error("a compressed message that is not gzip")]
+    Malformed,
+}
+
+impl Encoding {
+    pub(super) const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+
+    /// What `grpc-encoding` says; its value when we do not know that.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, String> {
+        match headers.get(GRPC_ENCODING).map(HeaderValue::as_bytes) {
+            None | Some(b"identity") => Ok(Self::Identity),
+            Some(b"gzip") => Ok(Self::Gzip),
+            Some(other) => Err(String::from_utf8_lossy(other).into_owned()),
+        }
+    }
+
+    /// Whether the peer takes gzip.
+    pub(super) fn is_gzip_accepted(headers: &HeaderMap) -> bool {
+        let values = headers.get_all(GRPC_ACCEPT_ENCODING).into_iter();
+        let members = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        members.take(MEMBERS).any(|member| member.trim_ascii() == b"gzip")
+    }
+}
+
+/// Decompresses a message of at most `limit` bytes; memory is taken as they appear.
+pub(super) fn inflate(bytes: &[u8], limit: usize) -> Result<Bytes, Inflate> {
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    let mut decoder = GzDecoder::new(bytes);
+    let mut message = Vec::new();
+    (&mut decoder).take(most).read_to_end(&mut message).map_err(|_| Inflate::Malformed)?;
+    if message.len() > limit {
+        return Err(Inflate::TooLong(limit));
+    }
+    // To the end of the check sum, and nothing behind it.
+    if decoder.read(&mut [0]).map_err(|_| Inflate::Malformed)? != 0 || !decoder.into_inner().is_empty() {
+        return Err(Inflate::Malformed);
+    }
+    Ok(message.into())
+}
+
+/// Appends the message, compressed.
+pub(super) fn deflate(message: &[u8], out: &mut BytesMut) -> std::io::Result<()> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(message)?;
+    out.extend_from_slice(&encoder.finish()?);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn compressed(message: &[u8]) -> BytesMut {
+        let mut out = BytesMut::new();
+        deflate(message, &mut out).unwrap();
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(message: Vec<u8>) {
+            prop_assert_eq!(inflate(&compressed(&message), message.len()).unwrap(), &message[..]);
+        }
+
+        #[test]
+        fn any_bytes_inflate(bytes: Vec<u8>) {
+            let _ = inflate(&bytes, 100);
+        }
+    }
+
+    #[test]
+    fn the_limit_one_past_it_and_a_bomb() {
+        let bytes = compressed(&[0; 1000]);
+        assert_eq!(inflate(&bytes, 1000).unwrap().len(), 1000);
+        assert_eq!(inflate(&bytes, 999), Err(Inflate::TooLong(999)));
+        let bomb = compressed(&vec![0; 64 << 20]);
+        assert_eq!(inflate(&bomb, 1 << 20), Err(Inflate::TooLong(1 << 20)));
+    }
+
+    #[test]
+    fn damage_and_what_follows() {
+        let bytes = compressed(b"hello");
+        let mut long = bytes.to_vec();
+        long.push(0);
+        assert_eq!(inflate(&long, 100), Err(Inflate::Malformed));
+        for cut in 0..bytes.len() {
+            assert_eq!(inflate(&bytes[..cut], 100), Err(Inflate::Malformed), "{cut}");
+        }
+        let mut wrong = bytes.to_vec();
+        let at = wrong.len() - 5;
+        wrong[at] ^= 1;
+        assert_eq!(inflate(&wrong, 100), Err(Inflate::Malformed), "the check sum");
+    }
+
+    #[test]
+    fn accept_lists() {
+        let accepts = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static(value));
+            Encoding::is_gzip_accepted(&headers)
+        };
+        assert!(accepts("gzip") && accepts("identity, deflate, gzip"));
+        assert!(!accepts("identity") && !accepts("gzipped") && !accepts(""));
+    }
+}
