@@ -5,6 +5,7 @@
 //!
 //! | module | what is inside |
 //! |---|---|
+//! | [`dns`] | DNS clients and servers over UDP, TCP, TLS, HTTPS and QUIC |
 //! | [`http`] | [`http::Server`], [`http::Router`], [`http::Cors`], [`http::Client`], limits and metrics |
 //! | [`rpc`] | JSON-RPC 2.0 over HTTP: the [`rpc::Methods`] of a server, and [`rpc::Client`] |
 //! | [`websocket`] | WebSocket servers and clients over the HTTP server's connections |
@@ -15,6 +16,7 @@
 )]
 #![forbid(unsafe_code)]
 
+pub mod dns;
 pub mod http;
 pub mod pages;
 pub mod rpc;

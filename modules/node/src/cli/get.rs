@@ -76,7 +76,7 @@ impl Get {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let request = self.to_send()?;
         let trust =
-            if self.url.scheme_str() == Some("https") || self.location { Some(self.trust()?) } else { None };
+            if self.url.scheme_str() == Some("https") || self.location { Some(trust(self.insecure, self.cacert.as_deref())?) } else { None };
         let proxy = self.proxy.as_ref().map(Proxy::new).transpose().map_err(Failure::usage)?;
         let timing = self.timing;
         let took =
@@ -179,24 +179,25 @@ impl Get {
         }
         Ok(request)
     }
+}
 
-    fn trust(&self) -> Result<Trust, Failure> {
-        if self.insecure {
-            return Ok(Trust::InsecureAnyone);
-        }
-        if let Some(path) = &self.cacert {
-            let text = std::fs::read(path).map_err(Failure::of(path.display()))?;
-            return Trust::from_pem(&text).map_err(Failure::of(path.display()));
-        }
-        let found = BUNDLES.iter().find(|path| Path::new(path).exists());
-        let Some(path) = found else {
-            return Err(Failure::new(
-                "this system has no list of trusted authorities where one is looked for; name one with --cacert FILE",
-            ));
-        };
-        let text = std::fs::read(path).map_err(Failure::of(path))?;
-        Trust::from_bundle(&text).map_err(Failure::of(path))
+/// Whom to trust: everybody, the authorities of a file, or the system's.
+pub(super) fn trust(insecure: bool, cacert: Option<&Path>) -> Result<Trust, Failure> {
+    if insecure {
+        return Ok(Trust::InsecureAnyone);
     }
+    if let Some(path) = cacert {
+        let text = std::fs::read(path).map_err(Failure::of(path.display()))?;
+        return Trust::from_pem(&text).map_err(Failure::of(path.display()));
+    }
+    let found = BUNDLES.iter().find(|path| Path::new(path).exists());
+    let Some(path) = found else {
+        return Err(Failure::new(
+            "this system has no list of trusted authorities where one is looked for; name one with --cacert FILE",
+        ));
+    };
+    let text = std::fs::read(path).map_err(Failure::of(path))?;
+    Trust::from_bundle(&text).map_err(Failure::of(path))
 }
 
 fn since(now: Instant, begun: Instant) -> Duration {
