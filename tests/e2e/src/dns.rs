@@ -2,9 +2,9 @@
 
 use futures_util::future::join_all;
 use shroud::ghostwire::dns::{
-    ALPN_QUIC, ALPN_TLS, Client, ClientError, Handler, HttpsMethod, Limits, LookupOptions, Message, Metrics, Name,
-    QueryInfo, Question, RecordType, Request, Response, ResponseCode, Server, Settings, Transport, WhyStream,
-    WrongAnswers, Zone, Zones, quic_config,
+    ALPN_QUIC, ALPN_TLS, Client, ClientError, Handler, HttpsMethod, Limits, LookupOptions, Message, Metrics,
+    Name, QueryInfo, Question, RecordType, Request, Response, ResponseCode, Server, Settings, Transport,
+    WhyStream, WrongAnswers, Zone, Zones, quic_config,
 };
 use shroud::ghostwire::http::{self, Router};
 use shroud::ghostwire::tls::{
@@ -14,7 +14,9 @@ use shroud::ghostwire::tls::{
 use shroud::runtime::net::{DatagramExt, DatagramOptions, ListenOptions, Listener};
 use shroud::runtime::sync::Event;
 use shroud::runtime::{Datagram, Runtime, RuntimeExt};
-use shroud_quic::{ClientConfig, ConnectionPool, Endpoint, EndpointConfig, PoolLimits, Transport as QuicTransport};
+use shroud_quic::{
+    ClientConfig, ConnectionPool, Endpoint, EndpointConfig, PoolLimits, Transport as QuicTransport,
+};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,10 +93,9 @@ pub async fn datagrams<R: Runtime>(runtime: R) {
     assert_eq!(answered.reply.message.edns.as_ref().map(|edns| edns.max_payload()), Some(1232));
     let alias = client.ask(&question("alias", RecordType::A)).await.expect("an answer");
     assert_eq!(records(&alias.reply.message)[1], WWW);
-    for (name, kind, code) in [
-        ("none", RecordType::A, ResponseCode::NXDomain),
-        ("www", RecordType::MX, ResponseCode::NoError),
-    ] {
+    for (name, kind, code) in
+        [("none", RecordType::A, ResponseCode::NXDomain), ("www", RecordType::MX, ResponseCode::NoError)]
+    {
         let nothing = client.ask(&question(name, kind)).await.expect("an answer").reply.message;
         assert_eq!((nothing.response_code, nothing.answers.len(), nothing.authorities.len()), (code, 0, 1));
     }
@@ -223,12 +224,10 @@ pub async fn over_https<R: Runtime>(runtime: R) {
     let inner = runtime.clone();
     let _serving = runtime.spawn("https", async move { server.serve(&inner, listener).await });
     let tls = client_options(&runtime, &trust).protocols(&[alpn::H2]).config().expect("one");
-    let client =
-        http::Client::new(runtime.clone(), http::ClientLimits::default()).with_tls(Arc::new(tls));
+    let client = http::Client::new(runtime.clone(), http::ClientLimits::default()).with_tls(Arc::new(tls));
     let uri: http::Uri = format!("https://{address}/dns-query").parse().expect("an address");
     for method in [HttpsMethod::Post, HttpsMethod::Get] {
-        let client =
-            Client::https(&runtime, client.clone(), uri.clone(), method, Settings::default());
+        let client = Client::https(&runtime, client.clone(), uri.clone(), method, Settings::default());
         check(&client, Transport::Https).await;
     }
     let get = http::Request::get(format!("{uri}?dns=AAABAAABAAAAAAAAA3d3dwR6b25lBHRlc3QAAAEAAQ"));
@@ -260,7 +259,8 @@ pub async fn serve_quic<R: Runtime>(
     let (certificates, trust) = dev(runtime);
     let tls = server_options(runtime, &certificates).only_tls_13().protocols(&[ALPN_QUIC]).config();
     let config = quic_config(Arc::new(tls.expect("a configuration")));
-    let endpoint = Endpoint::server(runtime, local(), &EndpointConfig::default(), &config).await.expect("one");
+    let endpoint =
+        Endpoint::server(runtime, local(), &EndpointConfig::default(), &config).await.expect("one");
     let address = endpoint.local_addr();
     let server = Server::new(handler, limits);
     let metrics = server.metrics().clone();
@@ -353,7 +353,8 @@ pub async fn nothing_can_be_guessed<R: Runtime>(runtime: R) {
     for _ in 0..20 {
         let asked = {
             let client = client.clone();
-            runtime.spawn("ask", async move { client.ask(&question("some-longer-name", RecordType::A)).await })
+            runtime
+                .spawn("ask", async move { client.ask(&question("some-longer-name", RecordType::A)).await })
         };
         let (query, from) = fake.query().await;
         ids.push(query[..2].to_vec());

@@ -3,8 +3,8 @@
 use crate::dns::{Fake, answer, local, question, serve, serve_quic, zones};
 use futures_util::{AsyncReadExt, AsyncWriteExt};
 use shroud::ghostwire::dns::{
-    Client, ClientError, Handler, Limits, Message, QueryInfo, QueryOptions, RecordType, Request, Response, ResponseCode,
-    Settings,
+    Client, ClientError, Handler, Limits, Message, QueryInfo, QueryOptions, RecordType, Request, Response,
+    ResponseCode, Settings,
 };
 use shroud::runtime::net::{ConnectOptions, DatagramExt, ListenOptions, Listener, ListenerExt};
 use shroud::runtime::{Runtime, RuntimeExt};
@@ -101,7 +101,13 @@ pub async fn handlers<R: Runtime>(runtime: R) {
         let ask = |name: &'static str| {
             let client = client.clone();
             async move {
-                client.ask(&question(name, RecordType::A)).await.expect("an answer").reply.message.response_code
+                client
+                    .ask(&question(name, RecordType::A))
+                    .await
+                    .expect("an answer")
+                    .reply
+                    .message
+                    .response_code
             }
         };
         let codes = futures_util::join!(ask("never"), ask("panic"), ask("other"));
@@ -240,7 +246,10 @@ pub async fn quic<R: Runtime>(runtime: R) {
         let _ = send.finish();
         let closed = connection.closed().await;
         let protocol_error = VarInt::from_u32(2);
-        assert!(matches!(&closed, ConnectionError::PeerClosed { code, .. } if *code == protocol_error), "{closed}");
+        assert!(
+            matches!(&closed, ConnectionError::PeerClosed { code, .. } if *code == protocol_error),
+            "{closed}"
+        );
     }
     let connection = endpoint.connect(&config, address, "localhost").expect("tried").await.expect("one");
     let (mut unfinished, mut nothing) = connection.open_bi().await.expect("a stream");

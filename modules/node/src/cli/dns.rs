@@ -6,8 +6,8 @@ use super::output::say;
 use crate::backends::{SIMULATED, Visit, with_backend};
 use clap::{Args, Subcommand};
 use shroud_ghostwire::dns::{
-    ALPN_QUIC, ALPN_TLS, Answered, Client, HttpsMethod, Message, PORT, QueryOptions, Question, Record, RecordType,
-    Settings, TLS_PORT, WhyStream,
+    ALPN_QUIC, ALPN_TLS, Answered, Client, HttpsMethod, Message, PORT, QueryOptions, Question, Record,
+    RecordType, Settings, TLS_PORT, WhyStream,
 };
 use shroud_ghostwire::http::{Client as HttpClient, ClientLimits, Uri};
 use shroud_ghostwire::tls::{ClientOptions, SeamClock, Trust, alpn, provider};
@@ -130,7 +130,9 @@ impl Ask {
             } else if name.is_none() {
                 name = Some(word.as_str());
             } else {
-                return Err(Failure::usage(format_args!("{word:?} is no type of records that is known here")));
+                return Err(Failure::usage(format_args!(
+                    "{word:?} is no type of records that is known here"
+                )));
             }
         }
         let name = name.ok_or_else(|| Failure::usage("there is no name to ask about"))?;
@@ -144,10 +146,10 @@ impl Ask {
     }
 
     fn settings(&self) -> Settings {
-        let mut settings = Settings { question_time: Duration::from_secs(self.max_wait), ..Settings::default() };
+        let mut settings =
+            Settings { question_time: Duration::from_secs(self.max_wait), ..Settings::default() };
         let query = settings.lookup.query;
-        settings.lookup.query =
-            QueryOptions { dnssec: self.dnssec, recursion: !self.no_recursion, ..query };
+        settings.lookup.query = QueryOptions { dnssec: self.dnssec, recursion: !self.no_recursion, ..query };
         settings
     }
 }
@@ -204,11 +206,14 @@ async fn client<R: Runtime>(
     let settings = ask.settings();
     let name = ask.tls_name.as_deref().unwrap_or(server);
     let options = |trust| ClientOptions::new(provider(), SeamClock::new(runtime.clone()), trust);
-    let port = ask.port.unwrap_or(match () {
-        () if ask.tls || ask.quic => TLS_PORT,
-        () if ask.https => 443,
-        () => PORT,
-    });
+    let usual = if ask.https {
+        443
+    } else if ask.tls || ask.quic {
+        TLS_PORT
+    } else {
+        PORT
+    };
+    let port = ask.port.unwrap_or(usual);
     if let (true, Some(trust)) = (ask.https, &trust) {
         let config = options(trust.clone()).protocols(&[alpn::H2, alpn::HTTP_1_1]).config();
         let tls = Arc::new(config.map_err(Failure::new)?);
@@ -230,8 +235,7 @@ async fn client<R: Runtime>(
     match trust {
         Some(trust) if ask.quic => {
             let tls = options(trust).only_tls_13().protocols(&[ALPN_QUIC]).config().map_err(Failure::new)?;
-            let config =
-                ClientConfig::new(Arc::new(tls), &Transport::default()).map_err(Failure::new)?;
+            let config = ClientConfig::new(Arc::new(tls), &Transport::default()).map_err(Failure::new)?;
             let any = match address {
                 SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
                 SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
@@ -264,7 +268,8 @@ fn shown(answered: &Answered, server: &str) -> String {
         let _ = writeln!(out, ";; {why}: asked over TCP");
     }
     let status = format!("{:?}", message.response_code).to_ascii_uppercase();
-    let _ = writeln!(out, ";; ->>HEADER<<- opcode: {}, status: {status}, id: {}", message.op_code, message.id);
+    let _ =
+        writeln!(out, ";; ->>HEADER<<- opcode: {}, status: {status}, id: {}", message.op_code, message.id);
     let _ = writeln!(
         out,
         ";; flags: {}; QUERY: {}, ANSWER: {}, AUTHORITY: {}, ADDITIONAL: {}",

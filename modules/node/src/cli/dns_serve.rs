@@ -150,8 +150,7 @@ async fn serve<R: Runtime>(runtime: &R, shared: &Shared) -> Result<(), Failure> 
         None => None,
     };
     let plain = known.map_or(*listen, |opened| opened.plain);
-    let (socket, listener) =
-        both(runtime, plain, options, datagrams).await.map_err(Failure::of(plain))?;
+    let (socket, listener) = both(runtime, plain, options, datagrams).await.map_err(Failure::of(plain))?;
     let plain = listener.local_addr().map_err(Failure::of(plain))?;
     let certificates = match known {
         Some(opened) => opened.certificates.clone(),
@@ -167,7 +166,8 @@ async fn serve<R: Runtime>(runtime: &R, shared: &Shared) -> Result<(), Failure> 
     ];
     let (mut tls_at, mut https_at) = (None, None);
     if let Some(certificates) = &certificates {
-        let tls = || ServerOptions::new(provider(), SeamClock::new(runtime.clone()), Arc::clone(certificates));
+        let tls =
+            || ServerOptions::new(provider(), SeamClock::new(runtime.clone()), Arc::clone(certificates));
         if let Some(address) = known.map_or(*tls_listen, |opened| opened.tls) {
             let config = tls().protocols(&[ALPN_TLS]).config().map_err(Failure::new)?;
             let quic = tls().only_tls_13().protocols(&[ALPN_QUIC]).config().map_err(Failure::new)?;

@@ -75,8 +75,11 @@ struct Took {
 impl Get {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let request = self.to_send()?;
-        let trust =
-            if self.url.scheme_str() == Some("https") || self.location { Some(trust(self.insecure, self.cacert.as_deref())?) } else { None };
+        let trust = if self.url.scheme_str() == Some("https") || self.location {
+            Some(trust(self.insecure, self.cacert.as_deref())?)
+        } else {
+            None
+        };
         let proxy = self.proxy.as_ref().map(Proxy::new).transpose().map_err(Failure::usage)?;
         let timing = self.timing;
         let took =

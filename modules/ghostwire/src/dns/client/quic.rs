@@ -21,7 +21,9 @@ pub(super) async fn ask<R: Runtime>(
     let connection = pool.get(name, server).await?;
     match exchange(&connection, &query).await {
         // The connection that was kept is gone: one more, made now.
-        Err(_) if connection.close_reason().is_some() => exchange(&pool.get(name, server).await?, &query).await,
+        Err(_) if connection.close_reason().is_some() => {
+            exchange(&pool.get(name, server).await?, &query).await
+        }
         outcome => outcome,
     }
 }
@@ -33,7 +35,8 @@ async fn exchange(connection: &Connection, query: &Query) -> Result<Reply, Clien
     send.finish()?;
     let answer = receive.read_to_end(MAX_MESSAGE + 2).await?;
     let framing = answer.split_first_chunk::<2>();
-    let framing = framing.filter(|(length, message)| usize::from(u16::from_be_bytes(**length)) == message.len());
+    let framing =
+        framing.filter(|(length, message)| usize::from(u16::from_be_bytes(**length)) == message.len());
     let Some((_, message)) = framing else {
         connection.close(quic_code::PROTOCOL_ERROR, b"");
         return Err(ClientError::QuicFraming);

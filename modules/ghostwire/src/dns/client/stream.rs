@@ -136,8 +136,7 @@ impl<R: Runtime> Streams<R> {
         let (questions, arriving) = channel::bounded(times.pipeline.max(1));
         let options = ConnectOptions { timeout: Some(times.connect), ..ConnectOptions::default() };
         let attempt = runtime.timeout(times.connect, runtime.connect(server, options)).await;
-        let stream =
-            attempt.map_err(timed_out)?.map_err(|source| ClientError::Connect { server, source })?;
+        let stream = attempt.map_err(timed_out)?.map_err(|source| ClientError::Connect { server, source })?;
         let driver: Driver = match &self.tls {
             None => Box::pin(drive(runtime, stream, arriving, times)),
             Some((config, name)) => {

@@ -1,8 +1,8 @@
 //! Drives the machine of one question over UDP.
 
 use super::{Answered, ClientError, Settings, Streams, Transport, answered};
-use shroud_dns::lookup::{Lookup, Output};
 use shroud_dns::Question;
+use shroud_dns::lookup::{Lookup, Output};
 use shroud_runtime::net::{Datagram, DatagramExt, DatagramOptions, RecvMeta};
 use shroud_runtime::sync::Semaphore;
 use shroud_runtime::{Runtime, RuntimeExt};

@@ -8,8 +8,8 @@ use shroud_dns::frame::framed;
 use shroud_dns::request::MAX_REQUEST;
 use shroud_dns::{Received, receive};
 use shroud_quic::{
-    Connecting, Connection, Endpoint, ReadError, RecvStream, SendStream, ServerConfig, Transport as Parameters,
-    VarInt, Waiting,
+    Connecting, Connection, Endpoint, ReadError, RecvStream, SendStream, ServerConfig,
+    Transport as Parameters, VarInt, Waiting,
 };
 use shroud_runtime::{Class, Runtime, RuntimeExt};
 use shroud_rustls::rustls;
@@ -134,7 +134,9 @@ async fn question<R: Runtime, H: Handler>(
         }
     };
     // One message, whole, with the id 0 (RFC 9250, 4.2.1).
-    let Some((length, message)) = bytes.split_first_chunk::<2>() else { return Err(quic_code::PROTOCOL_ERROR) };
+    let Some((length, message)) = bytes.split_first_chunk::<2>() else {
+        return Err(quic_code::PROTOCOL_ERROR);
+    };
     if usize::from(u16::from_be_bytes(*length)) != message.len() || !message.starts_with(&[0, 0]) {
         return Err(quic_code::PROTOCOL_ERROR);
     }
