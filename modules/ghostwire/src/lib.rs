@@ -5,6 +5,7 @@
 //!
 //! | module | what is inside |
 //! |---|---|
+//! | [`dns`] | DNS clients and servers over UDP, TCP, TLS, HTTPS and QUIC |
 //! | [`http`] | [`http::Server`], [`http::Router`], [`http::Cors`], [`http::Client`], limits and metrics |
 //! | [`rpc`] | JSON-RPC 2.0 over HTTP: the [`rpc::Methods`] of a server, and [`rpc::Client`] |
 //! | [`grpc`] | gRPC servers and clients over the same HTTP/2, with health and reflection |
@@ -16,6 +17,7 @@
 )]
 #![forbid(unsafe_code)]
 
+pub mod dns;
 pub mod grpc;
 pub mod http;
 pub mod pages;

@@ -5,6 +5,10 @@
 //! backend that this machine cannot run prints `SKIPPED` and why.
 
 #[cfg(test)]
+pub mod dns;
+#[cfg(test)]
+pub mod dns_hostile;
+#[cfg(test)]
 pub mod files;
 #[cfg(test)]
 pub mod grpc;
@@ -84,6 +88,7 @@ macro_rules! tests_of {
             }
 
             crate::quic_tests!($backend);
+            crate::dns_tests!($backend);
 
             crate::tests! { $backend;
                 one_port {
@@ -288,6 +293,37 @@ macro_rules! quic_tests {
 #[cfg(test)]
 use quic_tests;
 
+/// The tests of DNS, which the simulator runs too.
+#[cfg(test)]
+macro_rules! dns_tests {
+    ($backend:expr) => {
+        crate::tests! { $backend;
+            dns {
+                datagrams,
+                pipelining,
+                over_tls,
+                over_https,
+                over_quic,
+                wrong_answers,
+                nothing_can_be_guessed,
+                a_flood_of_forgeries,
+                silent_servers,
+            }
+            dns_hostile {
+                datagrams,
+                handlers,
+                streams,
+                connection_limit,
+                floods,
+                quic,
+                servers,
+            }
+        }
+    };
+}
+#[cfg(test)]
+use dns_tests;
+
 #[cfg(test)]
 macro_rules! tests {
     ($backend:expr; $($area:ident { $($name:ident,)* })*) => {
@@ -323,4 +359,5 @@ tests_of!(glommio, shroud::backends::glommio::Glommio);
 #[cfg(test)]
 mod sim {
     crate::quic_tests!(shroud_sim::Sim { seed: 1 });
+    crate::dns_tests!(shroud_sim::Sim { seed: 1 });
 }

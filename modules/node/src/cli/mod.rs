@@ -3,6 +3,8 @@
 mod backends;
 mod compare;
 mod config;
+mod dns;
+mod dns_serve;
 mod genesis;
 mod get;
 mod inspect;
@@ -48,6 +50,8 @@ enum Command {
     Get(Box<get::Get>),
     /// Serve the files of a directory over HTTP
     Serve(serve::Serve),
+    /// Ask a DNS server over UDP, TCP, TLS, HTTPS or QUIC: a small dig; `dns serve` serves zones
+    Dns(Box<dns::Dns>),
     /// Connect to a WebSocket server: send lines of standard input, print what arrives
     Ws(ws::Ws),
     /// Print the node's configuration after flags, environment, file and defaults are merged
@@ -126,6 +130,7 @@ pub fn main() -> ExitCode {
         Command::Wallet(command) => command.run(),
         Command::Get(command) => command.run(),
         Command::Serve(command) => command.run(),
+        Command::Dns(command) => command.run(),
         Command::Ws(command) => command.run(),
         Command::Config(flags) => config::print(*flags),
         Command::Tasks(command) => command.run(),
