@@ -1,6 +1,7 @@
 //! A connection.
 
 use crate::error;
+use crate::incoming::Incoming;
 use crate::stream::{BidiStream, RecvStream, SendStream};
 use bytes::Buf;
 use h3::quic::{ConnectionErrorIncoming, StreamErrorIncoming};
@@ -15,6 +16,7 @@ pub struct Connection {
     opener: OpenStreams,
     bidirectional: Waiting,
     unidirectional: Waiting,
+    incoming: Incoming,
     accepted: Accepted,
 }
 
@@ -42,14 +44,15 @@ pub struct OpenStreams {
 }
 
 impl Connection {
-    /// Over a connection. A frame of the peer other than DATA may be `frame_limit` bytes long; a stream with a longer one
-    /// fails before its payload is taken.
+    /// Over a connection. A frame of the peer other than DATA may be `frame_limit` bytes long; a request with a longer one
+    /// fails before its payload is taken, and on the control stream the connection does (H3_EXCESSIVE_LOAD).
     #[must_use]
     pub fn new(connection: shroud_quic::Connection, frame_limit: u64) -> Self {
         Self {
             opener: OpenStreams::new(connection, frame_limit),
             bidirectional: Waiting::default(),
             unidirectional: Waiting::default(),
+            incoming: Incoming::default(),
             accepted: Accepted::default(),
         }
     }
@@ -86,9 +89,21 @@ impl<B: Buf> h3::quic::Connection<B> for Connection {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<RecvStream, ConnectionErrorIncoming>> {
-        let accepted = self.opener.connection.poll_accept_uni(cx, &mut self.unidirectional);
-        let limit = self.opener.frame_limit;
-        accepted.map_ok(|stream| RecvStream::unidirectional(stream, limit)).map_err(error::connection)
+        let OpenStreams { connection, frame_limit, .. } = &self.opener;
+        loop {
+            match connection.poll_accept_uni(cx, &mut self.unidirectional) {
+                Poll::Ready(accepted) => self.incoming.push(accepted.map_err(error::connection)?),
+                Poll::Pending => break,
+            }
+        }
+        let next = self.incoming.poll_next(cx, connection, *frame_limit).map(Ok);
+        // It may just have been closed.
+        if next.is_pending()
+            && let Some(error) = connection.close_reason()
+        {
+            return Poll::Ready(Err(error::connection(error)));
+        }
+        next
     }
 
     fn poll_accept_bidi(

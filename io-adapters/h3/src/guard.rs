@@ -86,7 +86,7 @@ impl Guard {
 }
 
 /// A variable-length integer (RFC 9000 16) and what follows it; `None` when it is not whole.
-fn integer(bytes: &[u8]) -> Option<(u64, &[u8])> {
+pub(crate) fn integer(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (&first, _) = bytes.split_first()?;
     let length = 1_usize << (first >> 6);
     let (integer, rest) = bytes.split_at_checked(length)?;

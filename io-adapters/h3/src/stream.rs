@@ -24,6 +24,10 @@ pub struct SendStream<B> {
 pub struct RecvStream {
     stream: shroud_quic::RecvStream,
     guard: Guard,
+    /// Read before, to know what the stream is for.
+    ahead: Option<Bytes>,
+    /// Of a unidirectional stream: what ends with it.
+    connection: Option<shroud_quic::Connection>,
 }
 
 /// Both sides of a stream.
@@ -112,11 +116,18 @@ impl<B> Drop for SendStream<B> {
 
 impl RecvStream {
     fn request(stream: shroud_quic::RecvStream, frame_limit: u64) -> Self {
-        Self { stream, guard: Guard::request(frame_limit) }
+        Self { stream, guard: Guard::request(frame_limit), ahead: None, connection: None }
     }
 
-    pub(crate) fn unidirectional(stream: shroud_quic::RecvStream, frame_limit: u64) -> Self {
-        Self { stream, guard: Guard::unidirectional(frame_limit) }
+    /// A stream whose first bytes were read already.
+    pub(crate) fn unidirectional(
+        connection: shroud_quic::Connection,
+        stream: shroud_quic::RecvStream,
+        ahead: Bytes,
+        frame_limit: u64,
+    ) -> Self {
+        let guard = Guard::unidirectional(frame_limit);
+        Self { stream, guard, ahead: Some(ahead), connection: Some(connection) }
     }
 }
 
@@ -142,11 +153,20 @@ impl h3::quic::RecvStream for RecvStream {
     type Buf = Bytes;
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
-        let chunk = ready!(self.stream.poll_read_chunk(cx, CHUNK)).map_err(error::read)?;
+        let chunk = match self.ahead.take() {
+            Some(ahead) => Some(ahead),
+            None => ready!(self.stream.poll_read_chunk(cx, CHUNK)).map_err(error::read)?,
+        };
         if let Some(chunk) = &chunk
             && let Err(length) = self.guard.look(chunk)
         {
-            self.stream.stop(error::code(Code::H3_EXCESSIVE_LOAD.value()));
+            let excessive = error::code(Code::H3_EXCESSIVE_LOAD.value());
+            self.stream.stop(excessive);
+            // Only the control stream has frames among these. h3 forgets a stream whose first read fails, and would go on
+            // without the one that no connection may lose (RFC 9114, 6.2.1).
+            if let Some(connection) = &self.connection {
+                connection.close(excessive, b"a frame is longer than allowed");
+            }
             return Poll::Ready(Err(StreamErrorIncoming::Unknown(Box::new(FrameTooLong(length)))));
         }
         Poll::Ready(Ok(chunk))
