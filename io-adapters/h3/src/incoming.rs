@@ -6,11 +6,14 @@ use crate::qpack::Qpack;
 use crate::stream::RecvStream;
 use bytes::Bytes;
 use h3::error::Code;
-use shroud_quic::Connection;
+use shroud_quic::{Connection, Side};
 use std::task::{Context, Poll, ready};
 
 /// Bytes of one read at most. Nothing that belongs on QPACK's streams is long.
 const CHUNK: usize = 4096;
+
+/// The type of a stream with a pushed response.
+const PUSH: u64 = 0x01;
 
 /// The streams that are here now. There are no more of them than the transport's limit of unidirectional streams.
 #[derive(Debug, Default)]
@@ -41,7 +44,7 @@ impl Incoming {
         connection: &Connection,
         frame_limit: u64,
     ) -> Poll<RecvStream> {
-        match self.poll(cx) {
+        match self.poll(cx, connection.side()) {
             Ok(Poll::Ready(Untyped { stream, head })) => {
                 Poll::Ready(RecvStream::unidirectional(connection.clone(), stream, head, frame_limit))
             }
@@ -53,7 +56,7 @@ impl Incoming {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Result<Poll<Untyped>, Violation> {
+    fn poll(&mut self, cx: &mut Context<'_>, side: Side) -> Result<Poll<Untyped>, Violation> {
         let mut at = 0;
         while let Some(untyped) = self.untyped.get_mut(at) {
             match untyped.poll_type(cx) {
@@ -62,6 +65,9 @@ impl Incoming {
                 Poll::Ready(None) => drop(self.untyped.swap_remove(at)),
                 Poll::Ready(Some((kind, rest))) => {
                     let untyped = self.untyped.swap_remove(at);
+                    if kind == PUSH {
+                        return Err(pushed(side));
+                    }
                     let Some(mut qpack) = Qpack::new(kind) else { return Ok(Poll::Ready(untyped)) };
                     if self.qpack.iter().any(|(other, _)| other.is_encoder() == qpack.is_encoder()) {
                         return Err((Code::H3_STREAM_CREATION_ERROR, "two QPACK streams of one kind"));
@@ -83,6 +89,14 @@ impl Incoming {
             }
         }
         Ok(Poll::Pending)
+    }
+}
+
+/// Only servers push (RFC 9114, 6.2.2), and not to clients that allow none (7.2.7): ours do not.
+fn pushed(side: Side) -> Violation {
+    match side {
+        Side::Server => (Code::H3_STREAM_CREATION_ERROR, "a client cannot push"),
+        Side::Client => (Code::H3_ID_ERROR, "no push was allowed"),
     }
 }
 

@@ -14,7 +14,7 @@ use shroud::ghostwire::http::{
 use shroud::ghostwire::tls::{
     Certificate, Certificates, DevCertificate, DevKey, SeamClock, ServerOptions, alpn, provider,
 };
-use shroud::ghostwire::websocket::{self, Opened, WebSocket};
+use shroud::ghostwire::websocket::{self, WebSocket};
 use shroud::quic::{Endpoint, EndpointConfig, Group, Retry, Secrets, ServerConfig};
 use shroud::runtime::net::Listener as _;
 use shroud::runtime::sync::OnceCell;
@@ -24,6 +24,7 @@ use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -149,7 +150,9 @@ async fn shard<R: Runtime>(
         std::fs::write(&part, format!("https://{} http://{}\n", shared.secure, shared.clear))?;
         std::fs::rename(part, directory.join("ready"))?;
     }
-    let limits = Limits { body_bytes: BODY_BYTES, ..Limits::default() };
+    // Clients that have died are not waited for.
+    let drain_time = Duration::from_secs(2);
+    let limits = Limits { body_bytes: BODY_BYTES, drain_time, ..Limits::default() };
     let elsewhere = HeaderValue::from_str(&format!("h3=\":{}\"; ma=3600", shared.secure.port()))?;
     let server = Server::new(routes(), limits)?.with_alt_svc(elsewhere);
     let over_tls = server.clone().with_tls(Arc::clone(&shared.tcp));
@@ -178,7 +181,11 @@ fn tls<R: Runtime>(
     let certificates = Certificates::new(vec![certificate])?;
     let options = ServerOptions::new(provider, SeamClock::new(runtime.clone()), certificates);
     let tcp = options.clone().protocols(&[alpn::H2, alpn::HTTP_1_1]).config()?;
-    let mut quic = options.protocols(&[alpn::H3]).only_tls_13().config()?;
+    // Early data needs sessions that the server keeps, so that each is used once: tickets that it does not keep could be
+    // replayed (RFC 8446 8.1).
+    let mut quic = options.protocols(&[alpn::H3]).only_tls_13().resumption(false).config()?;
+    quic.session_storage = rustls::server::ServerSessionMemoryCache::new(1024);
+    quic.send_tls13_tickets = 2;
     quic.max_early_data_size = u32::MAX;
     Ok((Arc::new(tcp), Arc::new(quic)))
 }

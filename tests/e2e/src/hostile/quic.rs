@@ -94,11 +94,12 @@ async fn frames<R: Runtime>(
     let flood = async {
         for _ in 0..3 {
             let mut hostile = Client::connect(runtime, &identity, to, PROTOCOL).await;
+            let own = hostile.plan.own_id();
             for packet in 0..packets {
                 if hostile.lost().is_some() {
                     break;
                 }
-                hostile.inject(make(packet)).await;
+                hostile.inject(make(&own, packet)).await;
                 if packet % 10 == 0 {
                     hostile.step(Duration::from_micros(200)).await;
                 }
@@ -111,18 +112,17 @@ async fn frames<R: Runtime>(
 
 /// Ids that are given and retired without end (CVE-2024-22189), and the server's own that are retired as fast.
 pub async fn connection_ids<R: Runtime>(runtime: R) {
-    let id = |sequence: u64, retire: u64| {
-        let mut frame = integers(&[0x18, sequence, retire]);
-        frame.push(8);
-        frame.extend(sequence.to_be_bytes());
-        frame.extend([sequence as u8; 16]);
-        frame
-    };
-    frames(&runtime, "new ids that retire the old ones", 2000, |packet| {
-        (0..20).flat_map(|n| id(20 * packet + n + 1, 20 * packet + n + 1)).collect()
+    // The server goes over to each: all are the client's own, under new numbers.
+    frames(&runtime, "new ids that retire the old ones", 1000, |own, packet| {
+        let id = |n| {
+            let sequence = 20 * packet + n + 1;
+            [integers(&[0x18, sequence, sequence, own.len() as u64]), own.to_vec(), vec![n as u8; 16]]
+                .concat()
+        };
+        (0..20).flat_map(id).collect()
     })
     .await;
-    frames(&runtime, "ids retired again and again", 1000, |packet| {
+    frames(&runtime, "ids retired again and again", 1000, |_, packet| {
         (0..100).flat_map(|n| integers(&[0x19, (packet * 100 + n) % 4])).collect()
     })
     .await;
@@ -131,7 +131,7 @@ pub async fn connection_ids<R: Runtime>(runtime: R) {
 /// Challenges, each of which wants an answer, and answers to none.
 pub async fn paths<R: Runtime>(runtime: R) {
     let challenges = |kind: u64| {
-        move |packet: u64| -> Vec<u8> {
+        move |_: &[u8], packet: u64| -> Vec<u8> {
             (0..90).flat_map(|n| [integer(kind), (packet * 90 + n).to_be_bytes().to_vec()].concat()).collect()
         }
     };
@@ -141,22 +141,22 @@ pub async fn paths<R: Runtime>(runtime: R) {
 
 /// Acknowledgements with as many ranges as a packet holds, the same again and again, and of what was never sent.
 pub async fn acknowledgements<R: Runtime>(runtime: R) {
-    frames(&runtime, "pings", 3000, |_| vec![1; 900]).await;
-    frames(&runtime, "old acknowledgements", 3000, |_| integers(&[0x02, 0, 0, 0, 0]).repeat(150)).await;
-    frames(&runtime, "acknowledgements of what was never sent", 10, |packet| {
+    frames(&runtime, "pings", 3000, |_, _| vec![1; 900]).await;
+    frames(&runtime, "old acknowledgements", 3000, |_, _| integers(&[0x02, 0, 0, 0, 0]).repeat(150)).await;
+    frames(&runtime, "acknowledgements of what was never sent", 10, |_, packet| {
         integers(&[0x02, (1 << 30) + packet, 0, 0, 0])
     })
     .await;
-    frames(&runtime, "windows", 3000, |packet| integers(&[0x10, 1 << 20 | packet]).repeat(150)).await;
+    frames(&runtime, "windows", 3000, |_, packet| integers(&[0x10, 1 << 20 | packet]).repeat(150)).await;
 }
 
 /// Handshake data after the handshake, in pieces out of order with holes between them.
 pub async fn handshake_data<R: Runtime>(runtime: R) {
-    frames(&runtime, "handshake data with holes", 500, |packet| {
+    frames(&runtime, "handshake data with holes", 500, |_, packet| {
         (0..100).flat_map(|n| integers(&[0x06, 2 * (packet * 100 + n) + 1, 1, 0])).collect()
     })
     .await;
-    frames(&runtime, "stream data with holes", 2000, |packet| {
+    frames(&runtime, "stream data with holes", 2000, |_, packet| {
         (0..100).flat_map(|n| integers(&[0x0e, 0, 2 * (packet * 100 + n) + 1, 1, 0])).collect()
     })
     .await;
@@ -164,9 +164,9 @@ pub async fn handshake_data<R: Runtime>(runtime: R) {
 
 /// Datagrams that nobody reads, and streams that are opened and torn.
 pub async fn datagrams<R: Runtime>(runtime: R) {
-    frames(&runtime, "datagrams that nobody reads", 5000, |_| [vec![0x30], vec![7; 900]].concat()).await;
-    frames(&runtime, "empty datagrams", 3000, |_| [0x31, 0].repeat(450)).await;
-    frames(&runtime, "streams that are opened and reset", 1000, |packet| {
+    frames(&runtime, "datagrams that nobody reads", 5000, |_, _| [vec![0x30], vec![7; 900]].concat()).await;
+    frames(&runtime, "empty datagrams", 3000, |_, _| [0x31, 0].repeat(450)).await;
+    frames(&runtime, "streams that are opened and reset", 1000, |_, packet| {
         (0..25)
             .flat_map(|n| {
                 let id = 4 * (packet * 25 + n);

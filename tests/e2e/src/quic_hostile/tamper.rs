@@ -36,6 +36,8 @@ pub struct Plan(Arc<Mutex<Planned>>);
 #[derive(Default)]
 struct Planned {
     packets: VecDeque<Packet>,
+    /// The connection id that the client chose.
+    own_id: Vec<u8>,
     hello: Option<Box<dyn FnOnce(&mut [u8]) + Send>>,
 }
 
@@ -67,6 +69,18 @@ impl Plan {
         self.0.lock().unwrap().packets.len()
     }
 
+    /// The connection id that the server sends to.
+    pub fn own_id(&self) -> Vec<u8> {
+        self.0.lock().unwrap().own_id.clone()
+    }
+
+    /// Reads it from a long header (RFC 9000 17.2).
+    fn see(&self, header: &[u8]) {
+        let at = 6 + usize::from(header[5]);
+        let own_id = header[at + 1..at + 1 + usize::from(header[at])].to_vec();
+        self.0.lock().unwrap().own_id = own_id;
+    }
+
     fn take(&self, space: Space, room: usize) -> Option<Packet> {
         let mut planned = self.0.lock().unwrap();
         let fits =
@@ -92,6 +106,9 @@ struct TamperingKey {
 
 impl PacketKey for TamperingKey {
     fn encrypt(&self, packet: u64, buf: &mut [u8], header_len: usize) {
+        if self.space == Space::Initial {
+            self.plan.see(buf);
+        }
         let end = buf.len() - self.inner.tag_len();
         if let Some(planned) = self.plan.take(self.space, end - header_len) {
             buf[0] |= planned.bits;
