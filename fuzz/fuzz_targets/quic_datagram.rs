@@ -17,14 +17,14 @@ mod support;
 mod tamper;
 /// As the tests name it.
 mod quic {
-    pub use crate::support;
+    pub(crate) use crate::support;
 }
 
 use libfuzzer_sys::fuzz_target;
 use memory::{Memory, MemoryRuntime};
 use shroud_quic::{Connection, Endpoint};
 use shroud_runtime::net::DatagramExt;
-use shroud_runtime::{DatagramOptions, Runtime, RuntimeExt};
+use shroud_runtime::{DatagramOptions, Runtime};
 use std::pin::Pin;
 use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};

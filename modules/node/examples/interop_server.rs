@@ -154,7 +154,7 @@ async fn shard<R: Runtime>(
     let drain_time = Duration::from_secs(2);
     let limits = Limits { body_bytes: BODY_BYTES, drain_time, ..Limits::default() };
     let elsewhere = HeaderValue::from_str(&format!("h3=\":{}\"; ma=3600", shared.secure.port()))?;
-    let server = Server::new(routes(), limits)?.with_alt_svc(elsewhere);
+    let server = Server::new(routes(directory.join("result")), limits)?.with_alt_svc(elsewhere);
     let over_tls = server.clone().with_tls(Arc::clone(&shared.tcp));
     let (over_tls, in_the_clear, over_quic) = futures_util::join!(
         over_tls.serve(runtime, secure),
@@ -190,7 +190,8 @@ fn tls<R: Runtime>(
     Ok((Arc::new(tcp), Arc::new(quic)))
 }
 
-fn routes() -> Router {
+/// What a page says of itself is written to the file `result`.
+fn routes(result: PathBuf) -> Router {
     Router::new()
         .get("/", handler_fn(|_: Request<Body>| async { text("hello") }))
         .get("/plain", handler_fn(|_: Request<Body>| async { text("Hello, world!") }))
@@ -202,6 +203,7 @@ fn routes() -> Router {
             handler_fn(|request: Request<Body>| async move { Response::new(request.into_body()) }),
         )
         .get("/ws", websocket::serve(websocket::Options::default(), |socket, _| answer(socket)))
+        .post("/result", handler_fn(move |request: Request<Body>| keep(request, result.clone())))
         .get("/page", handler_fn(|_: Request<Body>| async { page() }))
 }
 
@@ -212,6 +214,14 @@ fn version(request: &Request<Body>) -> String {
 async fn echo(request: Request<Body>) -> Response<Body> {
     match request.into_body().bytes(BODY_BYTES).await {
         Ok(bytes) => text(bytes),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn keep(request: Request<Body>, result: PathBuf) -> Response<Body> {
+    match request.into_body().bytes(1000).await {
+        Ok(bytes) if std::fs::write(result, &bytes).is_ok() => text("kept"),
+        Ok(_) => text("not kept"),
         Err(error) => failed(&error),
     }
 }
@@ -230,7 +240,7 @@ async fn answer(mut socket: WebSocket) {
     }
 }
 
-/// A page that fetches and speaks WebSocket, then says in its title how that went.
+/// A page that fetches and speaks WebSocket, then tells `/result` how that went.
 fn page() -> Response<Body> {
     let mut response = text(include_str!("interop_page.html"));
     *response.status_mut() = StatusCode::OK;

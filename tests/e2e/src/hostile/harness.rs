@@ -94,6 +94,7 @@ pub async fn withstand<R: Runtime, T>(
     let mut idle = ask(runtime, bystander, ASKED).await;
     forget_peak();
     let before = memory("VmRSS:");
+    let begun = runtime.now();
     let over = AtomicBool::new(false);
     let attack = async {
         let outcome = attack.await;
@@ -110,9 +111,10 @@ pub async fn withstand<R: Runtime, T>(
     };
     let (outcome, mut during) = join(attack, asking).await;
     let growth = memory("VmHWM:").saturating_sub(before);
+    let took = runtime.now().saturating_duration_since(begun);
     let mut after = ask(runtime, bystander, ASKED).await;
     println!(
-        "flood {name}: grew by {} KiB; bystander p99 {:?} idle, {:?} during ({} asked), {:?} after",
+        "flood {name}: {took:.1?}, grew by {} KiB; bystander p99 {:?} idle, {:?} during ({} asked), {:?} after",
         growth >> 10,
         p99(&mut idle),
         p99(&mut during),

@@ -9,7 +9,7 @@ use shroud::runtime::{Runtime, RuntimeExt};
 use std::time::Duration;
 
 /// Connections of an attack, well within the descriptors that every machine gives.
-const CONNECTIONS: usize = 300;
+const CONNECTIONS: usize = 200;
 
 /// As elsewhere, and `/large`: 4 MiB that all answers share, so that what grows is the server's own.
 pub fn handler() -> impl Handler {

@@ -12,7 +12,7 @@ use shroud_quic::{Connection, Endpoint, RecvStream, SendStream, VarInt};
 use std::time::Duration;
 
 /// Connections, one after the other, that each do the worst they can.
-const ROUNDS: usize = 10;
+const ROUNDS: usize = 4;
 
 /// A GET of `/hello`: from QPACK's static table, with the authority and path as literals (RFC 9204, 4.5).
 fn get(path: &str) -> Vec<u8> {

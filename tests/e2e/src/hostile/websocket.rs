@@ -9,7 +9,7 @@ use shroud::ghostwire::websocket::{self, Options, Settings};
 use shroud::runtime::Runtime;
 use std::time::Duration;
 
-const ROUNDS: usize = 20;
+const ROUNDS: usize = 8;
 
 async fn served<R: Runtime>(runtime: &R) -> (Served, Raw<R>) {
     let settings = Settings { write_time: Duration::from_millis(700), ..Settings::default() };
@@ -25,7 +25,7 @@ async fn pour<R: Runtime>(runtime: &R, served: &Served, extra: &str, first: &[u8
     for _ in 0..ROUNDS {
         let mut stream = handshake::<R>(runtime, served.address, extra).await;
         let _ = stream.write_all(first).await;
-        for _ in 0..100 {
+        for _ in 0..60 {
             if stream.write_all(burst).await.is_err() {
                 break;
             }
