@@ -115,7 +115,7 @@ impl<B: Buf> h3::quic::Connection<B> for Connection {
         accepted
             .map_ok(|(send, receive)| {
                 self.accepted.early.store(receive.is_early(), Ordering::Relaxed);
-                BidiStream::new(send, receive, limit)
+                BidiStream::new(self.opener.connection.clone(), send, receive, limit)
             })
             .map_err(error::connection)
     }
@@ -149,7 +149,10 @@ impl<B: Buf> h3::quic::OpenStreams<B> for OpenStreams {
     fn poll_open_bidi(&mut self, cx: &mut Context<'_>) -> Poll<Result<BidiStream<B>, StreamErrorIncoming>> {
         let opened = self.connection.poll_open_bi(cx, &mut self.bidirectional);
         let limit = self.frame_limit;
-        opened.map_ok(|(send, receive)| BidiStream::new(send, receive, limit)).map_err(error::opening)
+        let connection = &self.connection;
+        opened
+            .map_ok(|(send, receive)| BidiStream::new(connection.clone(), send, receive, limit))
+            .map_err(error::opening)
     }
 
     fn poll_open_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<SendStream<B>, StreamErrorIncoming>> {

@@ -323,4 +323,18 @@ use floods;
 #[cfg(test)]
 tests_of!(tokio, shroud::backends::tokio::Tokio);
 #[cfg(test)]
+tests_of!(tokio_per_core, shroud::backends::tokio::TokioPerCore);
+#[cfg(test)]
+tests_of!(smol, shroud::backends::smol::Smol);
+#[cfg(test)]
+tests_of!(smol_per_core, shroud::backends::smol::SmolPerCore);
+#[cfg(test)]
+tests_of!(tokio_async_io, shroud::backends::matched::TokioAsyncIo);
+#[cfg(test)]
 tests_of!(glommio, shroud::backends::glommio::Glommio);
+
+/// The simulator runs what has no other process and no real file in it.
+#[cfg(test)]
+mod sim {
+    crate::quic_tests!(shroud_sim::Sim { seed: 1 });
+}
