@@ -5,10 +5,10 @@ use crate::incoming::Incoming;
 use crate::stream::{BidiStream, RecvStream, SendStream};
 use bytes::Buf;
 use h3::quic::{ConnectionErrorIncoming, StreamErrorIncoming};
-use shroud_quic::Waiting;
+use shroud_quic::{ConnectionError, Waiting};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// A QUIC connection for h3.
 #[derive(Debug)]
@@ -96,14 +96,8 @@ impl<B: Buf> h3::quic::Connection<B> for Connection {
                 Poll::Pending => break,
             }
         }
-        let next = self.incoming.poll_next(cx, connection, *frame_limit).map(Ok);
-        // It may just have been closed.
-        if next.is_pending()
-            && let Some(error) = connection.close_reason()
-        {
-            return Poll::Ready(Err(error::connection(error)));
-        }
-        next
+        let next = ready!(self.incoming.poll_next(cx, connection, *frame_limit));
+        Poll::Ready(next.ok_or_else(|| error::connection(ConnectionError::LocallyClosed)))
     }
 
     fn poll_accept_bidi(

@@ -37,21 +37,23 @@ impl Incoming {
         self.untyped.push(Untyped { stream, head: Bytes::new() });
     }
 
-    /// The next stream for h3; pending while there is none. Closes the connection when QPACK's streams break their rules.
+    /// The next stream for h3; pending while there is none. `None` when a stream has broken its rules, and the connection was
+    /// closed for it.
     pub(crate) fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
         connection: &Connection,
         frame_limit: u64,
-    ) -> Poll<RecvStream> {
+    ) -> Poll<Option<RecvStream>> {
         match self.poll(cx, connection.side()) {
             Ok(Poll::Ready(Untyped { stream, head })) => {
-                Poll::Ready(RecvStream::unidirectional(connection.clone(), stream, head, frame_limit))
+                let connection = connection.clone();
+                Poll::Ready(Some(RecvStream::unidirectional(connection, stream, head, frame_limit)))
             }
             Ok(Poll::Pending) => Poll::Pending,
             Err((code, reason)) => {
                 connection.close(error::code(code.value()), reason.as_bytes());
-                Poll::Pending
+                Poll::Ready(None)
             }
         }
     }

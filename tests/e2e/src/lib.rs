@@ -78,6 +78,7 @@ macro_rules! tests_of {
 
             crate::floods! { $backend;
                 hostile {
+                    silence,
                     slowloris,
                     tls_slowloris,
                     headers_and_targets,

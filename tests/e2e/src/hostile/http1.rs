@@ -23,11 +23,10 @@ pub fn handler() -> impl Handler {
     )
 }
 
-/// Limits that are over soon; a bystander may pause a little longer.
+/// Limits that are over soon, but for a connection without requests: the bystander's may have to wait long for its turn.
 pub fn impatient() -> Limits {
     let soon = Duration::from_millis(700);
-    let idle_time = Duration::from_secs(3);
-    Limits { header_time: soon, body_time: soon, write_time: soon, idle_time, ..Limits::default() }
+    Limits { header_time: soon, body_time: soon, write_time: soon, ..Limits::default() }
 }
 
 /// Opens connections, sends the same on each, then a byte on each for as long as the server has them.
@@ -50,12 +49,11 @@ async fn crowd<R: Runtime>(runtime: &R, served: &Served, first: &str, then: &str
     }
 }
 
-/// Nothing, half a header, a header without end, a body that trickles, an answer that nobody takes: all are let go.
+/// Half a header, a header without end, a body that trickles, an answer that nobody takes: all are let go.
 pub async fn slowloris<R: Runtime>(runtime: R) {
     let served = serve(&runtime, handler(), impatient()).await;
     let mut bystander = Raw::<R>::connect(&runtime, served.address).await;
     for (name, first, then) in [
-        ("silence", "", ""),
         ("half a request line", "GET / HT", ""),
         ("a header that trickles", "GET / HTTP/1.1\r\nHost: a\r\n", "X"),
         ("a body that trickles", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n", "x"),
@@ -70,9 +68,19 @@ pub async fn slowloris<R: Runtime>(runtime: R) {
             "",
         ),
         ("half of HTTP/2's preface", "PRI * HTTP/2.0\r\n\r\n", ""),
-        ("HTTP/2's preface alone", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", ""),
     ] {
         withstand(&runtime, name, &mut bystander, crowd(&runtime, &served, first, then)).await;
+        settle(&runtime, &served).await;
+    }
+}
+
+/// Connections that say nothing, or nothing more than that they are HTTP/2.
+pub async fn silence<R: Runtime>(runtime: R) {
+    let limits = Limits { idle_time: Duration::from_secs(3), ..impatient() };
+    let served = serve(&runtime, handler(), limits).await;
+    let mut bystander = Raw::<R>::connect(&runtime, served.address).await;
+    for (name, first) in [("silence", ""), ("HTTP/2's preface alone", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")] {
+        withstand(&runtime, name, &mut bystander, crowd(&runtime, &served, first, "")).await;
         settle(&runtime, &served).await;
     }
 }

@@ -14,7 +14,9 @@ pub mod quic;
 pub mod websocket;
 
 pub use harness::{Bystander, alone};
-pub use http1::{connections_past_the_limit, headers_and_targets, pipelines, slowloris, tls_slowloris};
+pub use http1::{
+    connections_past_the_limit, headers_and_targets, pipelines, silence, slowloris, tls_slowloris,
+};
 pub use http2::{header_blocks, resets, small_frames, windows};
 pub use http3::{field_sections, http3_slowloris, streams_of_all_kinds, torn_requests};
 pub use quic::{acknowledgements, connection_ids, datagrams, first_packets, garbage, handshake_data, paths};
