@@ -11,7 +11,9 @@ use super::super::date::DateCache;
 use super::super::work::{self, InWork, Shared};
 use super::body::Received;
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
+};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use shroud_h3::h3::error::{Code, StreamError};
@@ -130,7 +132,8 @@ pub(super) async fn respond<R: Runtime, H: Handler>(
             }
             let deadline = begun + limits.body_time;
             let (stripe, limit) = (Arc::clone(stripe), limits.body_bytes);
-            let body = Received::new(receive, runtime.clone(), stripe, limit, deadline);
+            let announced = content_length(request.headers()).ok().flatten();
+            let body = Received::new(receive, runtime.clone(), stripe, limit, announced, deadline);
             let mut request = request.map(|()| Body::stream(body));
             request.extensions_mut().insert(context.info(early));
             service.handler.handle(request).await
@@ -219,6 +222,7 @@ impl<R: Runtime, H> Context<R, H> {
 }
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// A time limit whose timer is made only when there is something to wait for.
 async fn within<R: Runtime, F: Future>(runtime: &R, limit: Duration, work: F) -> Result<F::Output, Elapsed> {
@@ -248,10 +252,20 @@ fn refuse(
     if request.headers().len() > limits.headers {
         return Some(status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
     }
+    if has_connection_fields(request.headers()) {
+        return Some(refusal(StatusCode::BAD_REQUEST, "fields of a connection have no place in HTTP/3"));
+    }
     match content_length(request.headers()) {
         Err(()) => Some(refusal(StatusCode::BAD_REQUEST, "a content-length must be one number")),
         Ok(length) => work::refuse(request, length.unwrap_or(0), limits, over_limit),
     }
+}
+
+/// RFC 9114, 4.2: such a request is malformed.
+fn has_connection_fields(headers: &HeaderMap) -> bool {
+    let fields = [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE];
+    fields.iter().any(|name| headers.contains_key(name))
+        || headers.get_all(TE).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"trailers"))
 }
 
 fn content_length(headers: &HeaderMap) -> Result<Option<u64>, ()> {
