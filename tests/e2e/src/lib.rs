@@ -5,6 +5,8 @@
 //! backend that this machine cannot run prints `SKIPPED` and why.
 
 #[cfg(test)]
+pub mod connections;
+#[cfg(test)]
 pub mod files;
 #[cfg(test)]
 pub mod http;
@@ -145,6 +147,9 @@ macro_rules! tests_of {
                     stopping_says_goodbye,
                     json_rpc,
                     hostile_servers,
+                }
+                connections {
+                    a_thousand_of_each_protocol,
                 }
                 files {
                     files_are_served,
