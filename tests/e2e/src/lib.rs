@@ -5,8 +5,6 @@
 //! backend that this machine cannot run prints `SKIPPED` and why.
 
 #[cfg(test)]
-pub mod connections;
-#[cfg(test)]
 pub mod files;
 #[cfg(test)]
 pub mod http;
@@ -147,9 +145,6 @@ macro_rules! tests_of {
                     stopping_says_goodbye,
                     json_rpc,
                     hostile_servers,
-                }
-                connections {
-                    a_thousand_of_each_protocol,
                 }
                 files {
                     files_are_served,

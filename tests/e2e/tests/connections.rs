@@ -1,6 +1,9 @@
 //! Many connections at a time, of every protocol, each of them served. (`shroud-bench connections` holds ten thousand of one.)
+//!
+//! A program of its own: it needs most of the descriptors that a process may have.
 
 use futures_util::future::join;
+use shroud::backends;
 use shroud::runtime::Runtime;
 use shroud::runtime::sync::channel;
 use shroud_bench::proc::{Machine, Process};
@@ -14,7 +17,7 @@ const CONNECTIONS: usize = 1_000;
 const DESCRIPTORS: u64 = 2 * 2 * 3;
 
 /// A thousand connections of each of HTTP/1.1, HTTP/2, WebSocket and QUIC are open together, and each is served twice.
-pub async fn a_thousand_of_each_protocol<R: Runtime>(runtime: R) {
+async fn a_thousand_of_each_protocol<R: Runtime>(runtime: R) {
     let most = Machine::read().descriptor_limit / DESCRIPTORS;
     let count = CONNECTIONS.min(usize::try_from(most).expect("a number of descriptors") * 9 / 10);
     let identity = Arc::new(Identity::generate(KeyExchange::X25519).expect("an identity"));
@@ -32,6 +35,28 @@ pub async fn a_thousand_of_each_protocol<R: Runtime>(runtime: R) {
     let held: Vec<usize> = quic.expect("no error").iter().map(|held| held.connections).collect();
     assert_eq!(held, [count / 2, count]);
     drop(server);
+}
+
+macro_rules! on {
+    ($($name:ident: $backend:expr,)*) => {
+        $(#[test]
+        fn $name() {
+            /// The compiler proves `Send` for any runtime, where it does not for a named one.
+            fn any<R: Runtime>(runtime: R) -> impl Future<Output = ()> + Send {
+                a_thousand_of_each_protocol(runtime)
+            }
+            shroud_e2e::run(&$backend, 1, any);
+        })*
+    };
+}
+
+on! {
+    tokio: backends::tokio::Tokio,
+    tokio_per_core: backends::tokio::TokioPerCore,
+    smol: backends::smol::Smol,
+    smol_per_core: backends::smol::SmolPerCore,
+    tokio_async_io: backends::matched::TokioAsyncIo,
+    glommio: backends::glommio::Glommio,
 }
 
 /// All connections of all three stay open until all were served twice; how many answers there were.
