@@ -135,7 +135,12 @@ fn render(proxy: &Proxy, now: Instant, out: &mut String) {
     for (name, kind, help, number) in [
         ("shroud_proxy_generation", "gauge", "Configurations taken so far.", live.generation),
         ("shroud_proxy_reloads_total", "counter", "Configurations taken after the first.", reloads),
-        ("shroud_proxy_reloads_rejected_total", "counter", "Configurations that could not be used.", rejected),
+        (
+            "shroud_proxy_reloads_rejected_total",
+            "counter",
+            "Configurations that could not be used.",
+            rejected,
+        ),
     ] {
         let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {number}");
     }
@@ -145,7 +150,9 @@ fn render(proxy: &Proxy, now: Instant, out: &mut String) {
             let _ = writeln!(out, "{name}{{upstream=\"{}\"}} {}", label(&group.name), number(group));
         }
     };
-    of_groups("shroud_proxy_waiting", "gauge", "Requests that wait for a server.", &|group| wide(group.waiting));
+    of_groups("shroud_proxy_waiting", "gauge", "Requests that wait for a server.", &|group| {
+        wide(group.waiting)
+    });
     of_groups("shroud_proxy_retries_total", "counter", "Requests sent again.", &|group| group.counts.retries);
     of_groups("shroud_proxy_retries_denied_total", "counter", "Retries beyond the budget.", &|group| {
         group.counts.retries_denied
@@ -171,7 +178,9 @@ fn render(proxy: &Proxy, now: Instant, out: &mut String) {
     });
     of_servers("shroud_proxy_in_flight", "gauge", "Requests in work.", &|server| wide(server.in_flight));
     of_servers("shroud_proxy_up", "gauge", "1 while health checks succeed.", &|server| u64::from(server.up));
-    of_servers("shroud_proxy_circuit", "gauge", "0 closed, 1 half-open, 2 open.", &|server| match server.circuit {
+    of_servers("shroud_proxy_circuit", "gauge", "0 closed, 1 half-open, 2 open.", &|server| match server
+        .circuit
+    {
         Circuit::Closed => 0,
         Circuit::HalfOpen => 1,
         Circuit::Open => 2,

@@ -3,8 +3,8 @@
 use super::MAX_HOPS;
 use super::config::{Config, Forwarding};
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, Version};
 use std::net::{IpAddr, SocketAddr};
@@ -346,7 +346,8 @@ mod tests {
 
     #[test]
     fn hops_are_counted_by_name() {
-        let headers = map(&[("via", "1.1 shroud, 2 other (shroud)"), ("via", "HTTP/1.1 SHROUD (x), 1.1 shrouded,,")]);
+        let headers =
+            map(&[("via", "1.1 shroud, 2 other (shroud)"), ("via", "HTTP/1.1 SHROUD (x), 1.1 shrouded,,")]);
         assert_eq!(hops(&headers, "shroud"), 2);
         let many = map(&[("via", &"1.1 shroud,".repeat(100))]);
         assert_eq!(hops(&many, "shroud"), MAX_HOPS);

@@ -11,8 +11,12 @@ use super::shard::{Group, Table};
 use super::source::Source;
 use super::tunnel;
 use super::upstream::{Lease, Unavailable};
-use crate::http::{Body, ConnectionInfo, Method, Opened, Request, Response, StatusCode, refusal, status, upgrade};
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, RETRY_AFTER, TE, UPGRADE};
+use crate::http::{
+    Body, ConnectionInfo, Method, Opened, Request, Response, StatusCode, refusal, status, upgrade,
+};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, RETRY_AFTER, TE, TRANSFER_ENCODING, UPGRADE,
+};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Uri, Version, request};
 use shroud_runtime::Runtime;
@@ -26,11 +30,13 @@ struct Refused {
     status: StatusCode,
     reason: String,
     retry_after: Option<Duration>,
+    /// What follows on the connection is not to be taken for a request.
+    last: bool,
 }
 
 impl Refused {
     fn new(status: StatusCode, reason: impl Into<String>) -> Self {
-        Self { status, reason: reason.into(), retry_after: None }
+        Self { status, reason: reason.into(), retry_after: None, last: false }
     }
 
     fn unavailable(why: Unavailable, group: &str) -> Self {
@@ -38,7 +44,7 @@ impl Refused {
             Unavailable::Busy => (format!("all servers of {group} are busy"), Duration::from_secs(1)),
             Unavailable::Down(pause) => (format!("no server of {group} takes requests"), pause),
         };
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, reason, retry_after: Some(pause) }
+        Self { retry_after: Some(pause), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, reason) }
     }
 
     fn into_response(self) -> Response<Body> {
@@ -48,6 +54,9 @@ impl Refused {
             let seconds = pause.as_millis().div_ceil(1000).clamp(1, 3600);
             let seconds = HeaderValue::from(u64::try_from(seconds).unwrap_or(1));
             response.headers_mut().insert(RETRY_AFTER, seconds);
+        }
+        if self.last {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
@@ -97,6 +106,10 @@ fn prepare<R: Runtime>(
     if hops(request.headers(), &config.name) >= MAX_HOPS {
         return Err(Refused::new(StatusCode::LOOP_DETECTED, "the request goes in circles"));
     }
+    if !is_plainly_framed(&request) {
+        let reason = "chunked is the only transfer coding, and only once";
+        return Err(Refused { last: true, ..Refused::new(StatusCode::BAD_REQUEST, reason) });
+    }
     let path = request.uri().path();
     if !is_plain_path(path) {
         return Err(Refused::new(StatusCode::BAD_REQUEST, "the path must have no dot segments"));
@@ -132,6 +145,18 @@ fn prepare<R: Runtime>(
     let upgrade = upgrade && source.is_empty();
     let job = Job { route, head, authority, target, source, upgrade, proxy: &config.name, attempts };
     Ok((job, group, key))
+}
+
+/// Whether a request's transfer coding has one meaning for everybody (RFC 9112, 6.1).
+fn is_plainly_framed(request: &Request<Body>) -> bool {
+    let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => {
+            request.version() == Version::HTTP_11 && coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+        }
+        (Some(_), Some(_)) => false,
+    }
 }
 
 /// Whom a request is for (RFC 9112, 3.2.2: of its target, if that has one).
@@ -215,7 +240,10 @@ async fn exchange<R: Runtime>(
                     return Err(Refused::new(status, "the request's body was broken off or malformed"));
                 }
                 if failure.status == StatusCode::GATEWAY_TIMEOUT && job.source.waits_for_client() {
-                    return Err(Refused::new(StatusCode::REQUEST_TIMEOUT, "the request's body took too long"));
+                    return Err(Refused::new(
+                        StatusCode::REQUEST_TIMEOUT,
+                        "the request's body took too long",
+                    ));
                 }
                 lease.failed();
                 tracing::debug!(reason = failure.reason, "a request to an upstream server failed");
@@ -233,10 +261,7 @@ async fn exchange<R: Runtime>(
 
 /// Answers that say that the server, or what is behind it, does not work.
 fn is_failure(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
-    )
+    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
 }
 
 /// What a server has answered.
@@ -262,19 +287,36 @@ impl Job<'_> {
     async fn send<R: Runtime>(&self, runtime: &R, connector: &Connector<R>) -> Result<Answered, Failure> {
         let mut request = self.request(connector)?;
         if !(self.upgrade && connector.can_upgrade()) {
-            return connector.send(request, self.source.length()).await.map(Answered::Response);
+            let response = connector.send(request, self.source.length()).await?;
+            return self.final_response(connector, response);
         }
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
         request.headers_mut().insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
         match connector.upgrade(runtime, request).await? {
-            Opened::Refused(response) => Ok(Answered::Response(response)),
-            Opened::Switched { head, .. } if !has_token(head.headers(), &UPGRADE, WEBSOCKET) => Err(Failure {
-                status: StatusCode::BAD_GATEWAY,
-                unsent: false,
-                reason: format!("{}: it switched to a protocol that nobody asked for", connector.address),
-            }),
+            Opened::Refused(response) => self.final_response(connector, response),
+            Opened::Switched { head, .. } if !has_token(head.headers(), &UPGRADE, WEBSOCKET) => {
+                Err(Failure {
+                    status: StatusCode::BAD_GATEWAY,
+                    unsent: false,
+                    reason: format!("{}: it switched to a protocol that nobody asked for", connector.address),
+                })
+            }
             opened => Ok(Answered::Switched(Box::new(opened))),
         }
+    }
+
+    /// A response that ends the exchange: 101 without having been asked for it does not.
+    fn final_response<R: Runtime>(
+        &self,
+        connector: &Connector<R>,
+        response: Response<Body>,
+    ) -> Result<Answered, Failure> {
+        let code = response.status();
+        if code.is_informational() {
+            let reason = format!("{}: {code} answers nothing", connector.address);
+            return Err(Failure { status: StatusCode::BAD_GATEWAY, unsent: false, reason });
+        }
+        Ok(Answered::Response(response))
     }
 
     /// The request as this server gets it: made anew from what the client's was parsed to.
@@ -319,9 +361,12 @@ impl Job<'_> {
                 let bodiless = self.head.method == Method::HEAD
                     || head.status == StatusCode::NO_CONTENT
                     || head.status == StatusCode::NOT_MODIFIED;
-                let length = if bodiless { None } else { declared(response.headers()) };
-                if head.status == StatusCode::NO_CONTENT {
-                    response.headers_mut().remove(CONTENT_LENGTH);
+                let declared = declared(response.headers());
+                let length = if bodiless { None } else { declared };
+                // Said once, or not at all.
+                response.headers_mut().remove(CONTENT_LENGTH);
+                if let Some(declared) = declared.filter(|_| head.status != StatusCode::NO_CONTENT) {
+                    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(declared));
                 }
                 response.map(|_| Answer::body(body, length, lease))
             }

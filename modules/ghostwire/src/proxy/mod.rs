@@ -39,8 +39,8 @@ pub use balance::{HashKey, Policy};
 pub use breaker::BreakerOptions;
 pub use config::{
     Config, ConfigError, Forwarding, HealthCheck, InvalidConfig, Listen, ListenTls, MAX_ROUTES, MAX_SERVERS,
-    MAX_UPSTREAMS, Network, Part, RetryOptions, Route, ServerAddress, ServerConfig, ServerProtocol, UpstreamConfig,
-    UpstreamTls, UpstreamTrust,
+    MAX_UPSTREAMS, Network, Part, RetryOptions, Route, ServerAddress, ServerConfig, ServerProtocol,
+    UpstreamConfig, UpstreamTls, UpstreamTrust,
 };
 pub use connector::PrepareError;
 pub use path::{HostField, HostPattern, Rewrite};

@@ -49,7 +49,8 @@ impl HostPattern {
     /// When it is neither.
     pub fn parse(text: &str) -> Result<Self, String> {
         let name = text.strip_prefix("*.").unwrap_or(text);
-        let valid = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b));
+        let valid =
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b));
         if !valid {
             return Err(format!("`{text}` is no host; write a name, *.name or leave it out for all hosts"));
         }
@@ -135,11 +136,16 @@ mod tests {
 
     #[test]
     fn the_most_specific_host_then_the_longest_path() {
-        let mut routes: Vec<Route> =
-            [("", "/"), ("", "/api"), ("*.example.com", "/"), ("a.example.com", "/"), ("a.example.com", "/api/v2")]
-                .into_iter()
-                .map(|(host, path)| route(host, path, Rewrite::Keep))
-                .collect();
+        let mut routes: Vec<Route> = [
+            ("", "/"),
+            ("", "/api"),
+            ("*.example.com", "/"),
+            ("a.example.com", "/"),
+            ("a.example.com", "/api/v2"),
+        ]
+        .into_iter()
+        .map(|(host, path)| route(host, path, Rewrite::Keep))
+        .collect();
         by_precedence(&mut routes);
         let take = |host: &str, path: &str| {
             let route = routes.iter().find(|route| matches(route, host, path)).unwrap();
@@ -159,9 +165,12 @@ mod tests {
     fn prefixes() {
         let strip = route("", "/api/", Rewrite::Strip);
         let replace = route("", "/api", Rewrite::Replace("/v2/".into()));
-        for (path, stripped, replaced) in
-            [("/api", "/", "/v2"), ("/api/", "/", "/v2/"), ("/api/x/y", "/x/y", "/v2/x/y"), ("/api//x", "//x", "/v2//x")]
-        {
+        for (path, stripped, replaced) in [
+            ("/api", "/", "/v2"),
+            ("/api/", "/", "/v2/"),
+            ("/api/x/y", "/x/y", "/v2/x/y"),
+            ("/api//x", "//x", "/v2//x"),
+        ] {
             assert_eq!(rewritten(&strip, path), stripped);
             assert_eq!(rewritten(&replace, path), replaced);
         }
@@ -173,9 +182,19 @@ mod tests {
         for path in ["/", "/a", "/a/.b/..c/...", "/a%2eb/", "/.well-known/x", "//a"] {
             assert!(is_plain_path(path), "{path}");
         }
-        for path in
-            ["", "a", "*", "/..", "/a/../b", "/a/.", "/%2e%2E/b", "/.%2e", "/a/..;x=1/b", "/a\\..\\b", "/%2E/"]
-        {
+        for path in [
+            "",
+            "a",
+            "*",
+            "/..",
+            "/a/../b",
+            "/a/.",
+            "/%2e%2E/b",
+            "/.%2e",
+            "/a/..;x=1/b",
+            "/a\\..\\b",
+            "/%2E/",
+        ] {
             assert!(!is_plain_path(path), "{path}");
         }
     }

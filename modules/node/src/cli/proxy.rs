@@ -262,8 +262,7 @@ async fn bind<R: Runtime>(
     let certificates = Certificates::new(vec![certificate]).map_err(Failure::new)?;
     shared.renewal.keep(Arc::clone(&certificates));
     let server = ServerOptions::new(provider(), SeamClock::new(runtime.clone()), certificates);
-    let tls =
-        server.clone().protocols(&[alpn::H2, alpn::HTTP_1_1]).config().map_err(Failure::new)?;
+    let tls = server.clone().protocols(&[alpn::H2, alpn::HTTP_1_1]).config().map_err(Failure::new)?;
     let http3 = if listen.http3 {
         let mut tls = server.protocols(&[b"h3"]).only_tls_13().config().map_err(Failure::new)?;
         tls.max_early_data_size = u32::MAX;
@@ -292,7 +291,7 @@ async fn admin<R: Runtime>(
 ) -> Result<Option<SocketAddr>, Failure> {
     let Some(wanted) = address else { return Ok(None) };
     let options = ListenOptions { reuse_port: false, ..ListenOptions::default() };
-    let doing = || Failure::of(format_args!("{wanted} (admin)"));
+    let doing = || Failure::of(format!("{wanted} (admin)"));
     let listener = runtime.listen(wanted, options).await.map_err(doing())?;
     let address = listener.local_addr().map_err(doing())?;
     let server = Server::new(shared.proxy.admin(runtime), Limits::default()).map_err(Failure::usage)?;
@@ -323,11 +322,9 @@ async fn answer<R: Runtime>(
     if let Ok(value) = HeaderValue::try_from(elsewhere) {
         server = server.with_alt_svc(value);
     }
-    let (tcp, udp) = shroud_runtime::flow::join(
-        server.serve(runtime, listener),
-        server.serve_http3(runtime, endpoint),
-    )
-    .await;
+    let (tcp, udp) =
+        shroud_runtime::flow::join(server.serve(runtime, listener), server.serve_http3(runtime, endpoint))
+            .await;
     tcp.and(udp).map_err(Failure::new)
 }
 

@@ -42,7 +42,9 @@ impl<R: Runtime> Client<R> {
             host: target.key.clone(),
             source: io::ErrorKind::ConnectionAborted.into(),
         };
-        let Fresh::Exclusive(mut open) = Box::pin(client.connect(&target)).await? else { return Err(aborted()) };
+        let Fresh::Exclusive(mut open) = Box::pin(client.connect(&target)).await? else {
+            return Err(aborted());
+        };
         target.name_for_http1(&mut request);
         let mut answer = pin!(open.sender.send_request(request));
         let mut ended = false;

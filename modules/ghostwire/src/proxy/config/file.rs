@@ -2,8 +2,8 @@
 
 use super::parse::{Network, ServerAddress, Time};
 use super::{
-    Config, Forwarding, HealthCheck, InvalidConfig, Listen, ListenTls, Part, RetryOptions, Route, ServerConfig,
-    UpstreamConfig, UpstreamTls, UpstreamTrust,
+    Config, Forwarding, HealthCheck, InvalidConfig, Listen, ListenTls, Part, RetryOptions, Route,
+    ServerConfig, UpstreamConfig, UpstreamTls, UpstreamTrust,
 };
 use crate::http::Limits;
 use crate::proxy::balance::{HashKey, Policy};
@@ -475,17 +475,19 @@ impl RouteTable {
             (false, Some(prefix)) => Rewrite::Replace(prefix),
             (false, None) => Rewrite::Keep,
         };
-        let host_field = match self.host_field.as_deref() {
-            None | Some("keep") => HostField::Keep,
-            Some("server") => HostField::Server,
-            Some(name) => {
-                let known = name.parse::<http::uri::Authority>().ok().filter(|name| !name.as_str().contains('@'));
-                let value = known.and_then(|name| HeaderValue::from_str(name.as_str()).ok());
-                HostField::Name(value.ok_or_else(|| {
-                    format!("host-field `{name}` is no host; write keep, server or a host")
-                })?)
-            }
-        };
+        let host_field =
+            match self.host_field.as_deref() {
+                None | Some("keep") => HostField::Keep,
+                Some("server") => HostField::Server,
+                Some(name) => {
+                    let known =
+                        name.parse::<http::uri::Authority>().ok().filter(|name| !name.as_str().contains('@'));
+                    let value = known.and_then(|name| HeaderValue::from_str(name.as_str()).ok());
+                    HostField::Name(value.ok_or_else(|| {
+                        format!("host-field `{name}` is no host; write keep, server or a host")
+                    })?)
+                }
+            };
         Ok(Route {
             host: self.host.map_or(HostPattern::Any, |host| host.0),
             path: self.path.unwrap_or_else(|| "/".into()),
@@ -528,7 +530,10 @@ mod tests {
             (String::new(), vec!["line 1", "[[routes]]"]),
             (after("colour = 1"), vec!["line 5", "unknown field `colour`", "strip-prefix"]),
             (after("[limits]\nbody-time = \"5 parsecs\""), vec!["line 6", "5 parsecs", "write it as 250ms"]),
-            (after("[[routes]]\npath = \"/b\"\nupstream = \"other\""), vec!["line 5", "no upstream `other`", "app"]),
+            (
+                after("[[routes]]\npath = \"/b\"\nupstream = \"other\""),
+                vec!["line 5", "no upstream `other`", "app"],
+            ),
             (after("[[routes]]\nupstream = \"app\""), vec!["line 5", "route 1 has the same host and path"]),
             (after("[[routes]]\npath = \"x\"\nupstream = \"app\""), vec!["line 5", "must begin with /"]),
             (after("[[routes]]\nhost = \"a b\"\nupstream = \"app\""), vec!["line 6", "`a b` is no host"]),
@@ -544,8 +549,14 @@ mod tests {
                 after("[upstreams.b]\nservers = [{ address = \"http://x\", weight = 0 }]"),
                 vec!["line 5", "1 or more"],
             ),
-            (after("[upstreams.b]\nservers = [\"http://x\"]\nbalance = \"best\""), vec!["line 7", "round-robin"]),
-            (after("[upstreams.b]\nservers = [\"http://x\"]\nhash = \"path\""), vec!["line 5", "balance = \"hash\""]),
+            (
+                after("[upstreams.b]\nservers = [\"http://x\"]\nbalance = \"best\""),
+                vec!["line 7", "round-robin"],
+            ),
+            (
+                after("[upstreams.b]\nservers = [\"http://x\"]\nhash = \"path\""),
+                vec!["line 5", "balance = \"hash\""],
+            ),
             (
                 after("[upstreams.b]\nservers = [\"http://x\"]\nretry = { statuses = [404] }"),
                 vec!["line 5", "must be 5xx"],

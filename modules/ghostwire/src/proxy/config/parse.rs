@@ -217,7 +217,8 @@ mod tests {
         ] {
             assert_eq!(text.parse::<ServerAddress>().unwrap().to_string(), shown);
         }
-        for wrong in ["", "a:80", "ftp://a", "http://", "http://:80", "http://a/path", "http://u@a", "http://a:0"]
+        for wrong in
+            ["", "a:80", "ftp://a", "http://", "http://:80", "http://a/path", "http://u@a", "http://a:0"]
         {
             assert!(wrong.parse::<ServerAddress>().is_err(), "{wrong}");
         }

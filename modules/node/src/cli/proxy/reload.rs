@@ -29,7 +29,11 @@ type Renewed = (String, Result<(Config, Vec<Certificate>), String>);
 
 impl Renewal {
     /// Listens for SIGHUP from now on.
-    pub(super) fn on_hangup(path: PathBuf, text: String, watch: Option<NonZeroUsize>) -> Result<Self, Failure> {
+    pub(super) fn on_hangup(
+        path: PathBuf,
+        text: String,
+        watch: Option<NonZeroUsize>,
+    ) -> Result<Self, Failure> {
         let failed = || Failure::of("listening for signals");
         let mut signals =
             signal_hook::iterator::Signals::new([signal_hook::consts::SIGHUP]).map_err(failed())?;
@@ -45,7 +49,8 @@ impl Renewal {
                 }
             })
             .map_err(failed())?;
-        let watch = watch.map(|seconds| Duration::from_secs(u64::try_from(seconds.get()).unwrap_or(u64::MAX)));
+        let watch =
+            watch.map(|seconds| Duration::from_secs(u64::try_from(seconds.get()).unwrap_or(u64::MAX)));
         Ok(Self { path, text: Mutex::new(text), watch, hangups, certificates: Mutex::default() })
     }
 
