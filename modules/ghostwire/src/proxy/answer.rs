@@ -1,5 +1,6 @@
 //! A response's body on its way to the client. It counts as the server's work until it has ended.
 
+use super::fields::forward_trailers;
 use super::upstream::Lease;
 use crate::http::{Body, BodyError};
 use bytes::Bytes;
@@ -45,7 +46,12 @@ impl<R: Runtime> http_body::Body for Answer<R> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        let mut frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            forward_trailers(trailers);
+        }
         let ended = match &frame {
             Some(Err(_)) => false,
             None => true,

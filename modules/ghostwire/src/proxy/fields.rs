@@ -4,7 +4,7 @@ use super::MAX_HOPS;
 use super::config::{Config, Forwarding};
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, Version};
 use std::net::{IpAddr, SocketAddr};
@@ -121,6 +121,14 @@ pub(super) fn forward_response(headers: &mut HeaderMap, version: Version, name: 
     }
     remove_hop_by_hop(headers);
     add_via(headers, version, name);
+}
+
+/// Makes a body's trailers those that go on: nothing in them may change how a message is framed or whom it is for (RFC 9110, 6.5.1).
+pub(super) fn forward_trailers(trailers: &mut HeaderMap) {
+    remove_hop_by_hop(trailers);
+    for name in [CONTENT_LENGTH, HOST, TRAILER] {
+        trailers.remove(name);
+    }
 }
 
 /// RFC 9110, 7.6.3.
@@ -351,6 +359,18 @@ mod tests {
         assert_eq!(hops(&headers, "shroud"), 2);
         let many = map(&[("via", &"1.1 shroud,".repeat(100))]);
         assert_eq!(hops(&many, "shroud"), MAX_HOPS);
+    }
+
+    #[test]
+    fn trailers_frame_nothing() {
+        let mut trailers = map(&[
+            ("transfer-encoding", "chunked"),
+            ("content-length", "9"),
+            ("host", "b"),
+            ("grpc-status", "0"),
+        ]);
+        forward_trailers(&mut trailers);
+        assert_eq!(lines(&trailers), ["grpc-status: 0"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A request's body on its way to a server, and once more when it has to be sent again.
 
+use super::fields::forward_trailers;
 use crate::http::{Body, BodyError, HeaderMap, StatusCode};
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
@@ -151,7 +152,9 @@ impl Inner {
                     if let Err(error) = self.check_length(true) {
                         return Poll::Ready(Some(Err(error)));
                     }
-                    Piece::Trailers(frame.into_trailers().unwrap_or_default())
+                    let mut trailers = frame.into_trailers().unwrap_or_default();
+                    forward_trailers(&mut trailers);
+                    Piece::Trailers(trailers)
                 }
             },
         };
