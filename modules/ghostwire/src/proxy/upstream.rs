@@ -98,7 +98,7 @@ impl Upstream {
         let outcome = runtime.timeout(self.config.queue_time, waiting).await;
         let mut pool = self.pool();
         match outcome {
-            Ok(Ok(lease)) => return Ok(lease),
+            Ok(Ok(lease)) => Ok(lease),
             Ok(Err(down)) => {
                 pool.counts.unavailable = pool.counts.unavailable.wrapping_add(1);
                 Err(down)
