@@ -152,6 +152,7 @@ impl Breaker {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "any instant will do")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
