@@ -1,4 +1,5 @@
-//! Drives the comparison as a library: `compare PROGRAM OUT BACKEND...` with any program that takes `node --backend ...`.
+//! Drives the comparison as a library: `compare PROGRAM OUT BACKEND...` with any program that takes `node --backend ...`, without
+//! the transports by themselves.
 //!
 //! `SEED` and `ROUNDS` in the environment change the defaults; without `ROUNDS` it is the short form.
 
@@ -23,7 +24,7 @@ fn main() -> ExitCode {
         command: std::env::args().collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    match compare(&options).map(|report| (report.write(out.as_ref()), report)) {
+    match compare(&options, None).map(|report| (report.write(out.as_ref()), report)) {
         Ok((Ok(()), report)) => {
             println!("{}", report.table(false));
             ExitCode::from(u8::from(!report.failures.is_empty()))

@@ -1,8 +1,10 @@
-//! What no node on this machine can go below, measured beside it: loopback, signatures, the disk's sync, the contract engine.
+//! What no node on this machine can go below, measured beside it: loopback, signatures, handshakes, the disk's sync, the contract
+//! engine.
 
 use crate::report::Floor;
 use crate::rng::Rng;
 use crate::stats::median;
+use crate::transport::{Identity, KeyExchange, handshake_floor};
 use crate::workload::Kind;
 use shroud_crypto::{Address, Hash, ed25519, secp256k1};
 use shroud_vm::{
@@ -49,6 +51,7 @@ pub fn measure(directory: &Path, time: Duration, seed: u64) -> Result<Vec<Floor>
         ed25519_batch(time, &mut rng),
         recover(time, &mut rng)?,
         contract(time)?,
+        handshake(time)?,
         sync(directory, time)?,
     ])
 }
@@ -100,7 +103,7 @@ fn loopback(time: Duration) -> Result<Floor, FloorError> {
         note: format!(
             "read and write {MESSAGE} bytes over TCP, half of a round trip within one thread: no waiting, no wake-ups"
         ),
-        of: Kind::ALL.to_vec(),
+        of: Kind::NODE.to_vec(),
     })
 }
 
@@ -170,6 +173,18 @@ fn contract(time: Duration) -> Result<Floor, FloorError> {
     })
 }
 
+fn handshake(time: Duration) -> Result<Floor, FloorError> {
+    let name = "QUIC handshake in rustls";
+    let failed = |reason: String| FloorError { name, reason };
+    let identity = Identity::generate(KeyExchange::X25519).map_err(failed)?;
+    Ok(Floor {
+        name: name.into(),
+        micros: handshake_floor(&identity, false, time).map_err(failed)?,
+        note: "the server's part of a full one in memory: X25519, ECDSA P-256, no packets".into(),
+        of: vec![Kind::Handshake],
+    })
+}
+
 fn call_counter(module: &CompiledModule) -> Result<(), String> {
     let context = CallContext {
         contract: Address([1; 20]),
@@ -232,7 +247,7 @@ mod tests {
     fn every_floor_is_a_positive_time() {
         let directory = tempfile::tempdir().unwrap();
         let floors = measure(directory.path(), Duration::from_millis(5), 1).unwrap();
-        assert_eq!(floors.len(), 6);
+        assert_eq!(floors.len(), 7);
         for floor in floors {
             assert!(floor.micros > 0.0 && floor.micros < 1e6, "{floor:?}");
         }

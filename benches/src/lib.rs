@@ -2,7 +2,8 @@
 //!
 //! [`compare`] starts a node on every backend and drives each with the same work; [`load`] is the client that does so
 //! from one thread; [`workload`] builds signed requests before anything is timed; [`proc`](mod@proc) reads what a process has
-//! cost; [`stats`] judges; [`floors`] measures what no node can go below; [`report`] prints, writes and draws.
+//! cost; [`stats`] judges; [`floors`] measures what no node can go below; [`transport`] drives
+//! the protocols by themselves; [`report`] prints, writes and draws.
 #![forbid(unsafe_code)]
 
 pub mod affinity;
@@ -14,4 +15,5 @@ pub mod proc;
 pub mod report;
 pub mod rng;
 pub mod stats;
+pub mod transport;
 pub mod workload;

@@ -56,6 +56,16 @@ pub enum CompareError {
         /// The first of them.
         first: String,
     },
+    /// A transport by itself broke off.
+    #[error("{backend}, {workload}: {reason}")]
+    Transport {
+        /// On which backend.
+        backend: String,
+        /// Which workload.
+        workload: String,
+        /// What happened.
+        reason: String,
+    },
     /// A call of set-up or check failed.
     #[error("{backend}: {source}")]
     Rpc {

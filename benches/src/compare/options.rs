@@ -8,13 +8,13 @@ use std::time::Duration;
 /// What is compared and how.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The `shroud` program: started as `PROGRAM node --backend ...`.
+    /// The `shroud` program: started as `PROGRAM node --backend ...`, and as `PROGRAM transport-server --backend ...`.
     pub program: PathBuf,
     /// The backends to run, in the order of tables. The first is the base of ratios and runs twice.
     pub backends: Vec<String>,
     /// The backends that cannot run here, to be named in the report.
     pub skipped: Vec<Skipped>,
-    /// The short form: one round, 50% of capacity only, under a minute with six backends.
+    /// The short form: one round, 50% of capacity only, about a minute with six backends.
     pub quick: bool,
     /// How many rounds; by default 1 in the short form and 3 otherwise. Given rounds are made however long they take; the
     /// default ones end early when the time budget is used up.
@@ -35,14 +35,16 @@ const QUICK_BUDGET: Duration = Duration::from_secs(56);
 /// Seconds that the default form may take.
 const FULL_BUDGET: Duration = Duration::from_secs(285);
 
-/// Phases of the short form: about four seconds a run.
+/// Phases of the short form: about five seconds a run.
 const QUICK: Lengths = Lengths {
     warm_up: 0.6,
     blocks: 2,
     block: 0.22,
     latency_percents: &[50],
-    latency_durable: 1.1,
-    latency_read: 0.6,
+    latency_durable: 0.9,
+    latency_read: 0.5,
+    transport_warm_up: 0.06,
+    transport_block: 0.12,
 };
 
 /// Phases of the default form: about nine seconds a run.
@@ -51,8 +53,10 @@ const FULL: Lengths = Lengths {
     blocks: 3,
     block: 0.25,
     latency_percents: &[25, 50, 75, 90],
-    latency_durable: 0.9,
-    latency_read: 0.6,
+    latency_durable: 0.7,
+    latency_read: 0.4,
+    transport_warm_up: 0.06,
+    transport_block: 0.1,
 };
 
 impl Options {

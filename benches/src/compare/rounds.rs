@@ -3,10 +3,12 @@
 use super::progress::Progress;
 use super::server::Launch;
 use super::slot::{self, SlotPlan, describe};
+use super::transports::Transports;
 use super::{CompareError, Options, machine};
 use crate::proc::MachineLoad;
 use crate::report::{Report, Slot, Summary};
 use crate::stats::median;
+use crate::transport::{Drive, Identity, KeyExchange};
 use crate::workload::{CLOSED_CONNECTIONS, Kind, OPEN_CONNECTIONS, Plan, Purpose, WorkSet};
 use crate::{affinity, floors};
 use std::path::Path;
@@ -27,7 +29,7 @@ const BUSY_LOAD: f64 = 0.5;
 /// Stolen share of time that is worth a note.
 const STEAL_LIMIT: f64 = 0.02;
 
-pub(crate) fn run(options: &Options) -> Result<Report, CompareError> {
+pub(crate) fn run(options: &Options, client: Option<&dyn Drive>) -> Result<Report, CompareError> {
     let started = Instant::now();
     let base = options.backends.first().ok_or(CompareError::NoBackend)?;
     let scratch = scratch(options)?;
@@ -37,7 +39,11 @@ pub(crate) fn run(options: &Options) -> Result<Report, CompareError> {
     compare.progress.step("signing the work");
     let plan = Plan::measured(options.lengths(), &capacity);
     let work = WorkSet::build(options.seed, &plan).map_err(CompareError::Work)?;
+    let identity = Identity::generate(KeyExchange::X25519).map_err(CompareError::Work)?;
+    let lengths = options.lengths();
+    compare.transports = client.map(|client| Transports { client, identity: &identity, lengths });
     compare.rounds(&work);
+    compare.transports = None;
     drop(work);
     if !options.quick {
         compare.all_cores(capacity(Kind::Transfer))?;
@@ -64,6 +70,8 @@ struct Compare<'a> {
     report: Report,
     /// Backends that have not failed, in the order of tables.
     alive: Vec<String>,
+    /// What every run of the rounds measures besides the node.
+    transports: Option<Transports<'a>>,
 }
 
 impl<'a> Compare<'a> {
@@ -91,11 +99,20 @@ impl<'a> Compare<'a> {
         let backends = options.backends.len() as u64;
         // Floors, calibration, signing; the rounds; all cores.
         progress.expect(3 + rounds * (backends + 1) + if options.quick { 0 } else { backends });
-        Self { options, base, scratch, started, progress, report, alive: options.backends.clone() }
+        Self {
+            options,
+            base,
+            scratch,
+            started,
+            progress,
+            report,
+            alive: options.backends.clone(),
+            transports: None,
+        }
     }
 
     fn floors(&mut self) -> Result<Vec<crate::report::Floor>, CompareError> {
-        self.progress.step("measuring floors: loopback, signatures, sync, contract engine");
+        self.progress.step("measuring floors: loopback, signatures, handshakes, sync, contract engine");
         let time = if self.options.quick { FLOOR_TIME.0 } else { FLOOR_TIME.1 };
         let measured = floors::measure(self.scratch, time, self.options.seed);
         measured.map_err(|error| CompareError::Work(error.to_string()))
@@ -130,6 +147,7 @@ impl<'a> Compare<'a> {
             round,
             again,
             seed: self.options.seed,
+            transports: self.transports,
         };
         let label = format!("{backend}, round {}", round + 1);
         slot::run(&plan, &mut |phase| self.progress.detail(&format!("{label}: {}", describe(phase))))

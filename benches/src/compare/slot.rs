@@ -2,6 +2,7 @@
 
 use super::CompareError;
 use super::server::{Launch, Server};
+use super::transports::Transports;
 use crate::affinity;
 use crate::load::{Client, Outcome, Rpc};
 use crate::proc::UsageDelta;
@@ -27,13 +28,15 @@ pub(crate) struct SlotPlan<'a> {
     pub(crate) round: u32,
     pub(crate) again: bool,
     pub(crate) seed: u64,
+    /// What is measured after the node has stopped.
+    pub(crate) transports: Option<Transports<'a>>,
 }
 
 /// Runs it; `progress` is told of each phase before it starts.
 pub(crate) fn run(plan: &SlotPlan<'_>, progress: &mut dyn FnMut(&PhasePlan)) -> Result<Slot, CompareError> {
     let server = plan.launch.start(plan.backend, &plan.work.genesis)?;
     // The node was started before this, so that it does not inherit the client's processors.
-    let _pinned = match plan.client_cpus {
+    let pinned = match plan.client_cpus {
         [] => None,
         cpus => Some(affinity::pin(cpus).map_err(CompareError::io("holding the client on its processors"))?),
     };
@@ -85,7 +88,13 @@ pub(crate) fn run(plan: &SlotPlan<'_>, progress: &mut dyn FnMut(&PhasePlan)) -> 
     };
     drop(session);
     let stopped = server.stop()?;
-    Ok(Slot { stop_ms: stopped.as_secs_f64() * 1e3, ..slot })
+    let mut slot = Slot { stop_ms: stopped.as_secs_f64() * 1e3, ..slot };
+    if let Some(transports) = &plan.transports {
+        // The next server must not inherit the client's processors.
+        drop(pinned);
+        slot.phases.extend(transports.run(&plan.launch, plan.client_cpus, plan.backend, progress)?);
+    }
+    Ok(slot)
 }
 
 /// Whether a thread of the node polls tasks: those are numbered.
@@ -176,7 +185,7 @@ impl<'a> Session<'a> {
             Some(height) => Some(self.commitment()?.0.saturating_sub(height)),
             None => None,
         };
-        let result = result(plan, &outcome, &used, offered, blocks);
+        let result = phase_result(plan, &outcome, &used, offered, blocks);
         if plan.purpose == Purpose::Capacity {
             self.capacity.entry(plan.kind).or_default().push(result.throughput);
         }
@@ -240,7 +249,7 @@ pub(crate) fn describe(plan: &PhasePlan) -> String {
     }
 }
 
-fn result(
+pub(crate) fn phase_result(
     plan: &PhasePlan,
     outcome: &Outcome,
     used: &UsageDelta,

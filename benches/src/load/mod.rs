@@ -13,6 +13,7 @@ mod work;
 
 pub use client::{Client, LoadError, Outcome};
 pub use expect::Expected;
+pub(crate) use response::parse as parse_response;
 pub use rpc::{Rpc, RpcFailure};
 pub use work::{Lane, Work};
 pub(crate) use work::{get, post};

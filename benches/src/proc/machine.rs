@@ -3,6 +3,7 @@
 use super::parse;
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::io;
 
 /// What does not change while a comparison runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,6 +74,16 @@ impl MachineLoad {
     }
 }
 
+/// Bytes of small objects that the kernel holds for everybody (`Slab` of `/proc/meminfo`): sockets, files, timers.
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub fn slab_bytes() -> io::Result<u64> {
+    let text = fs::read_to_string("/proc/meminfo")?;
+    let kibibytes = parse::field(&text, "Slab");
+    kibibytes.map(|kibibytes| kibibytes * 1024).ok_or_else(|| io::Error::other("no Slab in /proc/meminfo"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,7 +93,7 @@ mod tests {
         let machine = Machine::read();
         assert!(machine.cores >= 1 && machine.memory > 0 && !machine.kernel.is_empty(), "{machine:?}");
         let load = MachineLoad::read();
-        assert!(load.total_ticks > 0);
+        assert!(load.total_ticks > 0 && slab_bytes().unwrap() > 0);
         assert_eq!(load.steal_since(&load), 0.0);
     }
 }

@@ -4,5 +4,5 @@ mod machine;
 mod parse;
 mod usage;
 
-pub use machine::{Machine, MachineLoad};
+pub use machine::{Machine, MachineLoad, slab_bytes};
 pub use usage::{Memory, Process, Usage, UsageDelta, thread_cpu_nanos};

@@ -1,5 +1,6 @@
 //! Which phases a run has, and how large they are.
 
+use crate::transport::Workload;
 use serde::{Deserialize, Serialize};
 
 /// Connections of a closed loop: enough for a batch to fill while the one before it is synced.
@@ -19,13 +20,40 @@ pub enum Kind {
     Contract,
     /// `eth_getBalance`.
     Read,
-    /// A GET of thirteen fixed bytes: what HTTP alone costs.
+    /// A GET of thirteen fixed bytes over HTTP/1.1: what HTTP alone costs.
     Plain,
+    /// The same over HTTP/2 in the clear, eight requests at a time on each connection.
+    Http2,
+    /// The same over HTTP/3.
+    Http3,
+    /// A binary message of 64 bytes, echoed.
+    WebSocket,
+    /// A full QUIC handshake (X25519, ECDSA P-256) to the server's tickets, then closed.
+    Handshake,
+    /// A megabyte (10^6 bytes) from the server over one QUIC stream.
+    Bulk,
 }
 
 impl Kind {
     /// All of them, in the order of tables.
-    pub const ALL: [Self; 5] = [Self::Transfer, Self::Ethereum, Self::Contract, Self::Read, Self::Plain];
+    pub const ALL: [Self; 10] = [
+        Self::Transfer,
+        Self::Ethereum,
+        Self::Contract,
+        Self::Read,
+        Self::Plain,
+        Self::Http2,
+        Self::Http3,
+        Self::WebSocket,
+        Self::Handshake,
+        Self::Bulk,
+    ];
+
+    /// What a node is made to do.
+    pub const NODE: [Self; 5] = [Self::Transfer, Self::Ethereum, Self::Contract, Self::Read, Self::Plain];
+
+    /// What a server of transports alone is made to do.
+    pub const TRANSPORT: [Self; 5] = [Self::Http2, Self::Http3, Self::WebSocket, Self::Handshake, Self::Bulk];
 
     /// The name in tables.
     #[must_use]
@@ -35,8 +63,25 @@ impl Kind {
             Self::Ethereum => "ethereum transfer",
             Self::Contract => "contract call",
             Self::Read => "balance read",
-            Self::Plain => "plain HTTP GET",
+            Self::Plain => "HTTP/1.1 GET",
+            Self::Http2 => "HTTP/2 GET",
+            Self::Http3 => "HTTP/3 GET",
+            Self::WebSocket => "WebSocket echo",
+            Self::Handshake => "QUIC handshake",
+            Self::Bulk => "QUIC bulk megabyte",
         }
+    }
+
+    /// How a server of transports is made to do it; nothing for what a node does.
+    pub(crate) const fn transport(self) -> Option<Workload> {
+        Some(match self {
+            Self::Http2 => Workload::Http2 { connections: 16, streams: 8 },
+            Self::Http3 => Workload::Http3 { connections: 8, streams: 8 },
+            Self::WebSocket => Workload::WebSocket { connections: 32, bytes: 64, batch: 1 },
+            Self::Handshake => Workload::Handshake { lanes: 8, resumed: false },
+            Self::Bulk => Workload::Bulk { megabytes: 8, streams: 1, up: false },
+            Self::Transfer | Self::Ethereum | Self::Contract | Self::Read | Self::Plain => return None,
+        })
     }
 
     /// Whether it changes the state, and so is answered only after a sync.
@@ -88,6 +133,9 @@ pub(crate) struct Lengths {
     pub(crate) latency_percents: &'static [u32],
     pub(crate) latency_durable: f64,
     pub(crate) latency_read: f64,
+    /// Warm-up of each transport, and its blocks (as many as `blocks`).
+    pub(crate) transport_warm_up: f64,
+    pub(crate) transport_block: f64,
 }
 
 impl PhasePlan {
@@ -122,13 +170,13 @@ impl Plan {
     pub(crate) fn measured(lengths: &Lengths, capacity: impl Fn(Kind) -> f64) -> Self {
         let count = |kind: Kind, seconds: f64| ((capacity(kind) * seconds) as usize).max(1);
         let mut phases = Vec::new();
-        for kind in Kind::ALL {
-            let operations = count(kind, lengths.warm_up / Kind::ALL.len() as f64);
+        for kind in Kind::NODE {
+            let operations = count(kind, lengths.warm_up / Kind::NODE.len() as f64);
             phases.push(PhasePlan { kind, purpose: Purpose::WarmUp, operations });
         }
         // Blocks of the workloads alternate, so that a slow moment of the machine is shared by all.
         for _ in 0..lengths.blocks {
-            for kind in Kind::ALL {
+            for kind in Kind::NODE {
                 phases.push(PhasePlan {
                     kind,
                     purpose: Purpose::Capacity,

@@ -35,15 +35,10 @@ impl Child {
 
     /// Starts a server and waits until it listens.
     pub(crate) fn server(arm: Arm, cpus: &[usize]) -> Result<(Self, SocketAddr), Box<dyn Error>> {
-        Self::serving(&["serve", &arm.name()], cpus)
-    }
-
-    /// As [`Child::server`], with arguments of another kind of server.
-    pub(crate) fn serving(arguments: &[&str], cpus: &[usize]) -> Result<(Self, SocketAddr), Box<dyn Error>> {
-        let mut child = Self::start(arguments, cpus)?;
+        let mut child = Self::start(&["serve", &arm.name()], cpus)?;
         let line = child.line()?;
         let address = line.trim_start_matches("listening on http://").parse();
-        Ok((child, address.map_err(|_| format!("{arguments:?} does not listen: {line:?}"))?))
+        Ok((child, address.map_err(|_| format!("{} does not listen: {line:?}", arm.name()))?))
     }
 
     /// Sends a line and waits for one.

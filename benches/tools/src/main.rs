@@ -2,15 +2,19 @@
 //!
 //! - `seam`: the same hyper server over the seam and written directly on each runtime's own API, in ABBA blocks.
 //! - `idle`: memory of an idle task and of an idle HTTP connection on each backend, as a slope over several sizes.
-//! - `websocket`: an echoed message and an idle connection, against fastwebsockets on Tokio.
+//! - `quic`, `http2`, `http3`, `websocket`: each transport on every backend against its peer on Tokio, in ABBA blocks.
+//! - `connections`: ten thousand connections held and served, and what an idle one takes.
 //! - `floors`: loopback, signatures, sync and the contract engine.
 #![forbid(unsafe_code)]
 
 mod arms;
 mod child;
+mod connections;
 mod idle;
+mod peers;
 mod seam;
-mod websocket;
+mod transports;
+mod versus;
 
 use clap::{Parser, Subcommand};
 use shroud_bench::floors;
@@ -36,8 +40,16 @@ enum Command {
     Seam(seam::Seam),
     /// Memory of an idle task and of an idle connection on each backend
     Idle(idle::Idle),
-    /// Server CPU of an echoed WebSocket message, and memory of an idle connection, against fastwebsockets
-    Websocket(websocket::Websocket),
+    /// Server CPU of QUIC handshakes and bulk transfers, against quinn and beside rustls alone
+    Quic(transports::Quic),
+    /// Server CPU of an HTTP/2 request, against hyper's own server on Tokio
+    Http2(transports::Http2),
+    /// Server CPU of an HTTP/3 request, against h3 over quinn on Tokio
+    Http3(transports::Http3),
+    /// Server CPU of an echoed WebSocket message, against fastwebsockets
+    Websocket(transports::Websocket),
+    /// Hold ten thousand connections on each backend, serve every one, and see what an idle one takes
+    Connections(connections::Connections),
     /// Loopback, signatures, sync and the contract engine on this machine
     Floors,
     /// Serve "Hello, world!" on one arm until killed (started by `seam` and `idle`)
@@ -47,9 +59,9 @@ enum Command {
         #[arg(value_enum)]
         arm: arms::Arm,
     },
-    /// Echo WebSocket messages until killed (started by `websocket`)
+    /// Serve transports until standard input ends (started by what measures them)
     #[command(hide = true)]
-    ServeWebsocket {
+    ServeTransport {
         /// A backend, or the peer
         arm: String,
     },
@@ -76,8 +88,12 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Seam(seam) => seam.run(),
         Command::Idle(idle) => idle.run(),
         Command::Serve { arm } => arm.serve(),
+        Command::Quic(quic) => quic.run(),
+        Command::Http2(http2) => http2.run(),
+        Command::Http3(http3) => http3.run(),
         Command::Websocket(websocket) => websocket.run(),
-        Command::ServeWebsocket { arm } => websocket::serve(&arm),
+        Command::Connections(connections) => connections.run(),
+        Command::ServeTransport { arm } => peers::serve_transport(&arm),
         Command::HoldTasks { backend } => idle::hold_tasks(&backend),
         Command::Floors => {
             let directory = tempfile::tempdir()?;

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 /// Drive the node with the same load on every backend; print a table, write report.html and report.json
 #[derive(Debug, Args)]
 pub(crate) struct Compare {
-    /// The short form: one round, in under a minute
+    /// The short form: one round, in about a minute
     #[arg(long)]
     quick: bool,
     /// Directory for report.html and report.json
@@ -76,7 +76,7 @@ impl Compare {
             command: std::env::args().collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        let report = compare(&options).map_err(Failure::new)?;
+        let report = compare(&options, Some(&super::DEFAULT)).map_err(Failure::new)?;
         report.write(&self.out).map_err(Failure::of(self.out.display()))?;
         if self.json {
             say(serde_json::to_string_pretty(&report).map_err(Failure::of("printing the report"))?);

@@ -14,6 +14,7 @@ mod serve;
 #[cfg(feature = "sim")]
 mod sim;
 mod tls;
+mod transport_server;
 mod wallet;
 mod ws;
 
@@ -58,6 +59,9 @@ enum Command {
     /// Run the whole node under faults in virtual time, from seeds
     #[cfg(feature = "sim")]
     Sim(sim::Sim),
+    /// Serve all transports by themselves until standard input ends (started by `compare`)
+    #[command(hide = true)]
+    TransportServer(transport_server::TransportServer),
     /// Check a data directory: replay its journal and prove chain, double entry and commitment
     Audit(inspect::Audit),
 }
@@ -130,6 +134,7 @@ pub fn main() -> ExitCode {
         Command::Tasks(command) => command.run(),
         #[cfg(feature = "sim")]
         Command::Sim(command) => command.run(),
+        Command::TransportServer(command) => command.run(),
         Command::Audit(command) => command.run(),
     };
     match result {
