@@ -12,6 +12,7 @@ use super::streams::Spawner;
 use super::tunnel::Tunnel;
 use crate::grpc::is_call;
 use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
@@ -95,6 +96,7 @@ pub(super) async fn respond<R: Runtime, H: Handler>(
     let Context { runtime, service, info, spawner, .. } = &*in_work.shared;
     let begun = runtime.now();
     let limits = &service.limits;
+    let answers_head = request.method() == Method::HEAD;
     let mut request = request.map(|body| {
         let receiving = !http_body::Body::is_end_stream(&body);
         let deadline =
@@ -109,6 +111,9 @@ pub(super) async fn respond<R: Runtime, H: Handler>(
         Some(response) => response,
         None => service.handler.handle(request).await,
     };
+    if answers_head {
+        without_body(&mut response);
+    }
     if let Some(tunnel) = tunnel {
         tunnel.settle(&mut response, runtime, spawner);
     }
@@ -122,6 +127,14 @@ fn without_path(request: &Request<Body>) -> Option<Response<Body>> {
     let tunnel =
         request.method() == Method::CONNECT && request.extensions().get::<hyper::ext::Protocol>().is_none();
     tunnel.then(|| status(StatusCode::METHOD_NOT_ALLOWED))
+}
+
+/// RFC 9110, 9.3.2: what answers `HEAD` says how long its body would be, and has none. hyper leaves that to its user.
+fn without_body(response: &mut Response<Body>) {
+    let body = std::mem::take(response.body_mut());
+    if let Some(length) = http_body::Body::size_hint(&body).exact().filter(|length| *length > 0) {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
 }
 
 /// A response's body, in pieces, which ends its request when hyper has taken all of it.
