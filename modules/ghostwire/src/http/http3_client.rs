@@ -66,6 +66,8 @@ pub struct Http3Client<R: Runtime> {
     shared: Arc<Shared<R>>,
     /// Hosts whose address is given.
     known: BTreeMap<String, IpAddr>,
+    /// Who is asked, whatever a request's address says.
+    only: Option<Server>,
 }
 
 struct Shared<R: Runtime> {
@@ -113,7 +115,7 @@ struct Opened {
 
 impl<R: Runtime> Clone for Http3Client<R> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), known: self.known.clone() }
+        Self { shared: Arc::clone(&self.shared), known: self.known.clone(), only: self.only.clone() }
     }
 }
 
@@ -131,7 +133,7 @@ impl<R: Runtime> Http3Client<R> {
         runtime.spawn_in(Class::Network, "http3-client", drive(arriving)).detach();
         let places = Mutex::default();
         let shared = Arc::new(Shared { runtime, endpoint, config, limits, drivers, places });
-        Self { shared, known: BTreeMap::new() }
+        Self { shared, known: BTreeMap::new(), only: None }
     }
 
     /// The same client, which finds `host` at `address` whatever the resolver says.
@@ -139,7 +141,14 @@ impl<R: Runtime> Http3Client<R> {
     pub fn resolving(&self, host: &str, address: IpAddr) -> Self {
         let mut known = self.known.clone();
         known.insert(host.to_owned(), address);
-        Self { shared: Arc::clone(&self.shared), known }
+        Self { known, ..self.clone() }
+    }
+
+    /// Asks this server whatever the address of a request, which only tells it what is asked for (`:authority`, path). Its
+    /// certificate must be for `name`.
+    #[must_use]
+    pub(crate) fn with_server(self, host: &str, port: u16, name: &str) -> Self {
+        Self { only: Some(Server { name: name.to_owned(), host: host.to_owned(), port }), ..self }
     }
 
     /// Sends a request and waits for the head of its response, whose body then streams. A body of the request is sent by a task of its
@@ -169,10 +178,11 @@ impl<R: Runtime> Http3Client<R> {
         };
         let bare = |host: &str| host.trim_matches(['[', ']']).to_owned();
         let name = bare(host);
-        let server = match elsewhere {
-            Some((host, port)) if !host.is_empty() => Server { name, host: bare(&host), port },
-            Some((_, port)) => Server { host: name.clone(), name, port },
-            None => Server { host: name.clone(), name, port: uri.port_u16().unwrap_or(443) },
+        let server = match (&self.only, elsewhere) {
+            (Some(only), _) => only.clone(),
+            (None, Some((host, port))) if !host.is_empty() => Server { name, host: bare(&host), port },
+            (None, Some((_, port))) => Server { host: name.clone(), name, port },
+            (None, None) => Server { host: name.clone(), name, port: uri.port_u16().unwrap_or(443) },
         };
         let bodiless = request.body().is_end_stream();
         let early = bodiless && request.method().is_safe();

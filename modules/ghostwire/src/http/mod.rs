@@ -20,6 +20,7 @@ mod server;
 pub(crate) mod upgrade;
 
 pub use body::{Body, BodyError};
+pub(crate) use client::Opened;
 pub use client::{Alternatives, Client, ClientError, ClientLimits, InvalidAlternatives, Proxy, UseHttp3};
 pub use cors::Cors;
 pub use files::{FileOptions, Files};

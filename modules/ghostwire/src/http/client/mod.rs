@@ -12,6 +12,7 @@
 //! | `alternative` | where else servers say they are: HTTP/3 |
 //! | `tunnel` | a stream of HTTP/2 that leaves HTTP |
 //! | `transport` | a stream with TLS or without |
+//! | `upgrade` | leaving HTTP for another protocol |
 
 mod alternative;
 mod exclusive;
@@ -20,9 +21,11 @@ mod proxy;
 mod redirect;
 mod transport;
 pub(crate) mod tunnel;
+mod upgrade;
 
 pub use alternative::{Alternatives, InvalidAlternatives};
 pub use proxy::Proxy;
+pub(crate) use upgrade::Opened;
 
 use super::body::{Body, BodyError};
 use super::http3_client::{Http3Client, Http3Error, Unanswered};
@@ -181,13 +184,32 @@ struct Options<R: Runtime> {
     http2_in_clear: bool,
     redirects: u32,
     proxy: Option<Proxy>,
+    server: Option<Server>,
+    once: bool,
     http3: Option<(Http3Client<R>, UseHttp3)>,
 }
 
 impl<R: Runtime> Default for Options<R> {
     fn default() -> Self {
-        Self { tls: None, http2_in_clear: false, redirects: 0, proxy: None, http3: None }
+        Self {
+            tls: None,
+            http2_in_clear: false,
+            redirects: 0,
+            proxy: None,
+            server: None,
+            once: false,
+            http3: None,
+        }
     }
+}
+
+/// Who is asked, whatever a request's address says.
+#[derive(Clone)]
+struct Server {
+    host: String,
+    port: u16,
+    /// That its certificate must be for.
+    name: String,
 }
 
 struct Pool<R: Runtime> {
@@ -206,6 +228,8 @@ struct Target {
     secure: bool,
     host: String,
     port: u16,
+    /// That a certificate must be for.
+    name: String,
     /// Of the connections that serve it.
     key: String,
     /// The whole address, and the `Host` of it.
@@ -282,6 +306,20 @@ impl<R: Runtime> Client<R> {
     #[must_use]
     pub fn with_redirects(self, most: u32) -> Self {
         self.change(|options| options.redirects = most)
+    }
+
+    /// Asks this server whatever the address of a request, which only tells it what is asked for (`Host`, `:authority`,
+    /// path). With TLS, its certificate must be for `name`.
+    #[must_use]
+    pub(crate) fn with_server(self, host: &str, port: u16, name: &str) -> Self {
+        let server = Server { host: host.to_owned(), port, name: name.to_owned() };
+        self.change(|options| options.server = Some(server))
+    }
+
+    /// Repeats no request that failed on a new connection: whoever calls it does that.
+    #[must_use]
+    pub(crate) fn without_repeating(self) -> Self {
+        self.change(|options| options.once = true)
     }
 
     /// Goes through `proxy`.
@@ -372,7 +410,9 @@ impl<R: Runtime> Client<R> {
         let Shared { runtime, options, .. } = &*self.shared;
         let (client, elsewhere, known) = match &options.http3 {
             Some((client, UseHttp3::Always)) => (client, None, None),
-            Some((client, UseHttp3::WhenAnnounced(known))) if target.secure && options.proxy.is_none() => {
+            Some((client, UseHttp3::WhenAnnounced(known)))
+                if target.secure && options.proxy.is_none() && options.server.is_none() =>
+            {
                 match known.find(&target.key, runtime.unix_time()) {
                     Some(place) => (client, Some(place), Some(known)),
                     None => return Ok(Err(Box::new(request))),
@@ -425,7 +465,9 @@ impl<R: Runtime> Client<R> {
         }
         let copy = repeatable(&request);
         match (self.on_fresh(target, request).await, copy) {
-            (Err(ClientError::Connection(_)), Some(again)) if self.shared.retries.withdraw() => {
+            (Err(ClientError::Connection(_)), Some(again))
+                if !self.shared.options.once && self.shared.retries.withdraw() =>
+            {
                 self.on_fresh(target, again).await
             }
             (result, _) => result,
@@ -465,7 +507,7 @@ impl<R: Runtime> Client<R> {
 
     /// Whom a request is for.
     fn address(&self, mut request: Request<Body>) -> Result<(Target, Request<Body>), ClientError> {
-        let Options { tls, proxy, http3, .. } = &self.shared.options;
+        let Options { tls, proxy, server, http3, .. } = &self.shared.options;
         let uri = std::mem::take(request.uri_mut());
         let secure = uri.scheme() == Some(&Scheme::HTTPS);
         let able = tls.is_some() || matches!(http3, Some((_, UseHttp3::Always)));
@@ -486,6 +528,10 @@ impl<R: Runtime> Client<R> {
         let (Ok(named), Ok(address)) = (HeaderValue::try_from(named), address) else {
             return Err(ClientError::Address(uri));
         };
+        let (host, port, name) = match server {
+            Some(Server { host, port, name }) => (host.clone(), *port, name.clone()),
+            None => (host.clone(), port, bare(&host).to_owned()),
+        };
         let key = match proxy {
             Some(proxy) if !secure => {
                 if let Some(value) = &proxy.authorization {
@@ -497,7 +543,7 @@ impl<R: Runtime> Client<R> {
             _ => format!("{host}:{port}"),
         };
         let by_address = !secure && proxy.is_some();
-        Ok((Target { secure, host, port, key, address, named, by_address }, request))
+        Ok((Target { secure, host, port, name, key, address, named, by_address }, request))
     }
 
     async fn connect(&self, target: &Target) -> Result<Fresh<R>, ClientError> {
@@ -515,7 +561,7 @@ impl<R: Runtime> Client<R> {
             if let Some(proxy) = &options.proxy {
                 proxy.tunnel(&mut stream, &format!("{}:{}", target.host, target.port)).await?;
             }
-            connect(stream, tls, bare(&target.host)).await.map_err(|Failed { error, .. }| ClientError::Tls {
+            connect(stream, tls, &target.name).await.map_err(|Failed { error, .. }| ClientError::Tls {
                 host: format!("{}:{}", target.host, target.port),
                 source: error,
             })

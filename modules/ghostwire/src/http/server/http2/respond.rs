@@ -11,6 +11,7 @@ use super::super::work::{InWork, Shared, refuse};
 use super::streams::Spawner;
 use super::tunnel::Tunnel;
 use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
@@ -94,6 +95,7 @@ pub(super) async fn respond<R: Runtime, H: Handler>(
     let Context { runtime, service, info, spawner, .. } = &*in_work.shared;
     let begun = runtime.now();
     let limits = &service.limits;
+    let answers_head = request.method() == Method::HEAD;
     let mut request = request.map(|body| {
         let receiving = !http_body::Body::is_end_stream(&body);
         let deadline =
@@ -107,12 +109,23 @@ pub(super) async fn respond<R: Runtime, H: Handler>(
         Some(response) => response,
         None => service.handler.handle(request).await,
     };
+    if answers_head {
+        without_body(&mut response);
+    }
     if let Some(tunnel) = tunnel {
         tunnel.settle(&mut response, runtime, spawner);
     }
     spawner.signals().moved();
     in_work.answer(&mut response, begun);
     Ok(response.map(|body| Answered { body, rest: Bytes::new(), ended: false, in_work }))
+}
+
+/// RFC 9110, 9.3.2: what answers `HEAD` says how long its body would be, and has none. hyper leaves that to its user.
+fn without_body(response: &mut Response<Body>) {
+    let body = std::mem::take(response.body_mut());
+    if let Some(length) = http_body::Body::size_hint(&body).exact().filter(|length| *length > 0) {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
 }
 
 /// A tunnel (RFC 9113, 8.5) has no path, and so no handler.
