@@ -31,6 +31,7 @@ pub mod http_hostile;
 pub mod ledger;
 #[cfg(test)]
 pub mod one_port;
+#[cfg(test)]
 pub mod proxy;
 #[cfg(test)]
 pub use proxy::{failures as proxy_failures, hostile as proxy_hostile, through as proxy_through};

@@ -197,7 +197,7 @@ pub async fn web_sockets<R: Runtime>(runtime: R) {
         talk(connect(&runtime, &address("/socket"), to).await.expect("a socket").0).await;
         // A path without a socket opens none: over HTTP/2 a 200 would.
         let to = secure_socket(&runtime, &pem, &[protocol]);
-        let refused = connect(&runtime, &address("/version"), to).await.err().expect("no socket");
+        let refused = connect(&runtime, &address("/version"), to).await.expect_err("no socket");
         let status = if protocol == alpn::H2 { StatusCode::METHOD_NOT_ALLOWED } else { StatusCode::OK };
         let expected = format!("the server answered {status} instead of opening a WebSocket");
         assert_eq!(refused.to_string(), expected);
@@ -208,7 +208,7 @@ pub async fn web_sockets<R: Runtime>(runtime: R) {
     // Subprotocols and origins are judged as over HTTP/1.1.
     let mut to = secure_socket(&runtime, &pem, &[alpn::H2]);
     to.headers.insert(header::ORIGIN, "https://elsewhere.test".parse().expect("a value"));
-    let refused = connect(&runtime, &address("/socket"), to).await.err().expect("no socket").to_string();
+    let refused = connect(&runtime, &address("/socket"), to).await.expect_err("no socket").to_string();
     assert!(refused.contains("403"), "{refused}");
     let mut to = secure_socket(&runtime, &pem, &[alpn::H2]);
     let own = format!("https://{}", served.address);

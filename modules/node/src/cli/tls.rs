@@ -61,14 +61,14 @@ pub(super) fn choose(
 }
 
 /// A certificate and key that the operator has made.
-fn from_files(certificate: PathBuf, key: PathBuf) -> LoadCertificate {
+pub(super) fn from_files(certificate: PathBuf, key: PathBuf) -> LoadCertificate {
     Arc::new(move |now: Duration, _: &mut dyn FnMut(&mut [u8])| {
         read(&certificate, &key, now)?.map_err(|error| at(&certificate, &error))
     })
 }
 
 /// One for development, kept in `directory`; made anew when its time is over.
-fn development(directory: PathBuf) -> LoadCertificate {
+pub(super) fn development(directory: PathBuf) -> LoadCertificate {
     Arc::new(move |now: Duration, entropy: &mut dyn FnMut(&mut [u8])| {
         let (certificate, key) = (directory.join("dev-certificate.pem"), directory.join("dev-key.pem"));
         if certificate.exists() && key.exists() {

@@ -193,7 +193,15 @@ struct Options<R: Runtime> {
 
 impl<R: Runtime> Default for Options<R> {
     fn default() -> Self {
-        Self { tls: None, http2_in_clear: false, redirects: 0, proxy: None, http3: None, server: None, once: false }
+        Self {
+            tls: None,
+            http2_in_clear: false,
+            redirects: 0,
+            proxy: None,
+            server: None,
+            once: false,
+            http3: None,
+        }
     }
 }
 
@@ -422,7 +430,9 @@ impl<R: Runtime> Client<R> {
         let Shared { runtime, options, .. } = &*self.shared;
         let (client, elsewhere, known) = match &options.http3 {
             Some((client, UseHttp3::Always)) => (client, None, None),
-            Some((client, UseHttp3::WhenAnnounced(known))) if target.secure && options.proxy.is_none() => {
+            Some((client, UseHttp3::WhenAnnounced(known)))
+                if target.secure && options.proxy.is_none() && options.server.is_none() =>
+            {
                 match known.find(&target.key, runtime.unix_time()) {
                     Some(place) => (client, Some(place), Some(known)),
                     None => return Ok(Err(Box::new(request))),
