@@ -6,6 +6,7 @@
 //! | module | what is inside |
 //! |---|---|
 //! | [`http`] | [`http::Server`], [`http::Router`], [`http::Cors`], [`http::Client`], limits and metrics |
+//! | [`proxy`] | a reverse proxy: load balancing, health checks, circuit breaker, retries, statistics |
 //! | [`rpc`] | JSON-RPC 2.0 over HTTP: the [`rpc::Methods`] of a server, and [`rpc::Client`] |
 //! | [`grpc`] | gRPC servers and clients over the same HTTP/2, with health and reflection |
 //! | [`websocket`] | WebSocket servers and clients over the HTTP server's connections |
@@ -19,6 +20,7 @@
 pub mod grpc;
 pub mod http;
 pub mod pages;
+pub mod proxy;
 pub mod rpc;
 pub mod websocket;
 

@@ -9,6 +9,7 @@ mod inspect;
 mod keep_segments;
 mod node;
 mod output;
+mod proxy;
 mod serve;
 #[cfg(feature = "sim")]
 mod sim;
@@ -47,6 +48,8 @@ enum Command {
     Get(Box<get::Get>),
     /// Serve the files of a directory over HTTP
     Serve(serve::Serve),
+    /// Forward requests to other servers, by a configuration file
+    Proxy(proxy::ProxyCommand),
     /// Connect to a WebSocket server: send lines of standard input, print what arrives
     Ws(ws::Ws),
     /// Print the node's configuration after flags, environment, file and defaults are merged
@@ -125,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Wallet(command) => command.run(),
         Command::Get(command) => command.run(),
         Command::Serve(command) => command.run(),
+        Command::Proxy(command) => command.run(),
         Command::Ws(command) => command.run(),
         Command::Config(flags) => config::print(*flags),
         Command::Tasks(command) => command.run(),
