@@ -3,7 +3,6 @@
 use crate::probe::{Probe, ProbeSummary};
 use crate::rpc::Rpc;
 use shroud_covenant::Covenant;
-use shroud_ghostwire::grpc::{self, Health, Reflection, ServingStatus};
 use shroud_ghostwire::http::{Cors, Limits, Metrics, Router, Server, handler_fn, json, text};
 use shroud_ghostwire::rpc::{RpcHandler, RpcLimits, over_websocket};
 use shroud_ghostwire::tls::rustls::ServerConfig;
@@ -293,14 +292,7 @@ impl<R: Runtime> Node<R> {
         let probe = shared.probe.run(runtime.clone());
         let _probe = runtime.spawn_in(Class::Monitoring, "scheduling-probe", probe);
         let (address, tls) = (started.address, started.tls.clone());
-        let (health, ledger) = (Health::new(runtime), started.ledger.clone());
-        let services = grpc_services(runtime, &health)?;
-        let told = async move {
-            ledger.failed().await;
-            health.set("", ServingStatus::NotServing);
-        };
-        let _health = runtime.spawn_in(Class::Monitoring, "grpc-health", told);
-        let router = services.mount(self.router(runtime, started));
+        let router = self.router(runtime, started);
         let mut server = Server::new(router, shared.config.limits.clone())
             .map_err(|error| NodeError::Config(error.to_string().into()))?
             .with_metrics(shared.metrics.clone());
@@ -368,16 +360,6 @@ impl<R: Runtime> Node<R> {
     pub fn probe(&self, runtime: &R) -> ProbeSummary {
         self.shared.probe.summary(runtime)
     }
-}
-
-/// What the node answers over gRPC: whether its ledger takes transactions (`grpc.health.v1`), and what there is to call.
-fn grpc_services<R: Runtime>(runtime: &R, health: &Health) -> Result<grpc::Server, NodeError> {
-    let reflection = Reflection::new(runtime, [grpc::HEALTH_DESCRIPTORS])
-        .map_err(|error| NodeError::Config(error.to_string().into()))?;
-    Ok(grpc::Server::new(runtime, grpc::Options::default())
-        .with(health.service())
-        .with(reflection.service())
-        .with(reflection.service_v1alpha()))
 }
 
 /// Listens as the first of several shards. They share the address by SO_REUSEPORT, which would let a second node join in:
