@@ -176,13 +176,6 @@ impl<R: Runtime> Ledger<R> {
         self.shared.failure()
     }
 
-    /// Waits until the ledger takes no more transactions because it has failed, and says why.
-    ///
-    /// Cancel safety: cancel safe.
-    pub async fn failed(&self) -> Arc<str> {
-        self.shared.failed().await
-    }
-
     /// Stops in order: takes no more transactions, answers those it has, and makes everything durable in the store. Of several
     /// calls the first does it all; the others return at once.
     ///

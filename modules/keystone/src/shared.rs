@@ -44,8 +44,6 @@ pub(crate) struct Shared {
     /// The height up to which the store has made everything durable.
     synced: AtomicU64,
     failure: Mutex<Option<Arc<str>>>,
-    /// Told once there is one.
-    failed: Event,
     /// A block became durable.
     published: Event,
 }
@@ -81,7 +79,6 @@ impl Shared {
             stored: AtomicU64::new(stored.0),
             synced: AtomicU64::new(stored.0),
             failure: Mutex::new(None),
-            failed: Event::new(),
             published: Event::new(),
         }
     }
@@ -157,21 +154,9 @@ impl Shared {
         };
         if first {
             tracing::error!(%reason, "the ledger has stopped");
-            self.failed.notify(usize::MAX);
         }
         self.inbox.fail(Arc::clone(&reason));
         reason
-    }
-
-    /// Waits for a failure. Cancel safe.
-    pub(crate) async fn failed(&self) -> Arc<str> {
-        loop {
-            let told = self.failed.listen();
-            if let Some(reason) = self.failure() {
-                return reason;
-            }
-            told.await;
-        }
     }
 
     pub(crate) fn failure(&self) -> Option<Arc<str>> {

@@ -5,7 +5,6 @@ pub use crate::certificate::LoadCertificate;
 use crate::probe::{Probe, ProbeSummary};
 use crate::rpc::Rpc;
 use shroud_covenant::Covenant;
-use shroud_ghostwire::grpc::{self, Health, Reflection, ServingStatus};
 use shroud_ghostwire::http::{
     Cors, Limits, Metrics, OnePort, Port, PortError, Router, Server, handler_fn, json, text,
 };
@@ -275,14 +274,7 @@ impl<R: Runtime> Node<R> {
         let probe = shared.probe.run(runtime.clone());
         let _probe = runtime.spawn_in(Class::Monitoring, "scheduling-probe", probe);
         let address = port.local_addr();
-        let (health, ledger) = (Health::new(runtime), started.ledger.clone());
-        let services = grpc_services(runtime, &health)?;
-        let told = async move {
-            ledger.failed().await;
-            health.set("", ServingStatus::NotServing);
-        };
-        let _health = runtime.spawn_in(Class::Monitoring, "grpc-health", told);
-        let router = services.mount(self.router(runtime, started));
+        let router = self.router(runtime, started);
         let server = Server::new(router, shared.config.limits.clone())
             .map_err(|error| NodeError::Config(error.to_string().into()))?
             .with_metrics(shared.metrics.clone());
@@ -362,16 +354,6 @@ impl From<PortError> for NodeError {
             error => Self::Serve(error.to_string().into()),
         }
     }
-}
-
-/// What the node answers over gRPC: whether its ledger takes transactions (`grpc.health.v1`), and what there is to call.
-fn grpc_services<R: Runtime>(runtime: &R, health: &Health) -> Result<grpc::Server, NodeError> {
-    let reflection = Reflection::new(runtime, [grpc::HEALTH_DESCRIPTORS])
-        .map_err(|error| NodeError::Config(error.to_string().into()))?;
-    Ok(grpc::Server::new(runtime, grpc::Options::default())
-        .with(health.service())
-        .with(reflection.service())
-        .with(reflection.service_v1alpha()))
 }
 
 /// Tells shard 0 that this shard is done, however it ends.

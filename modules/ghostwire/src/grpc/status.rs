@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(percent_encode(&"a".repeat(STATUS_MESSAGE_BYTES)).len(), STATUS_MESSAGE_BYTES);
         assert_eq!(percent_encode(&"a".repeat(STATUS_MESSAGE_BYTES + 1)).len(), STATUS_MESSAGE_BYTES);
         let cut = percent_encode(&"\u{e4}".repeat(STATUS_MESSAGE_BYTES));
-        assert!(cut.len() <= STATUS_MESSAGE_BYTES && cut.len() % 6 == 0, "{}", cut.len());
+        assert!(cut.len() <= STATUS_MESSAGE_BYTES && cut.len().is_multiple_of(6), "{}", cut.len());
     }
 
     #[test]
