@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`dns`] | DNS clients and servers over UDP, TCP, TLS, HTTPS and QUIC |
 //! | [`http`] | [`http::Server`], [`http::Router`], [`http::Cors`], [`http::Client`], limits and metrics |
+//! | [`proxy`] | a reverse proxy: load balancing, health checks, circuit breaker, retries, statistics |
 //! | [`rpc`] | JSON-RPC 2.0 over HTTP: the [`rpc::Methods`] of a server, and [`rpc::Client`] |
 //! | [`websocket`] | WebSocket servers and clients over the HTTP server's connections |
 //! | [`pages`] | `/health`, `/ready`, `/metrics`, `/debug/tasks` |
@@ -19,6 +20,7 @@
 pub mod dns;
 pub mod http;
 pub mod pages;
+pub mod proxy;
 pub mod rpc;
 pub mod websocket;
 

@@ -21,6 +21,10 @@ pub mod http_hostile;
 #[cfg(test)]
 pub mod ledger;
 #[cfg(test)]
+pub mod proxy;
+#[cfg(test)]
+pub use proxy::{failures as proxy_failures, hostile as proxy_hostile, through as proxy_through};
+#[cfg(test)]
 pub mod quic;
 #[cfg(test)]
 pub mod quic_hostile;
@@ -118,6 +122,29 @@ macro_rules! tests_of {
                     redirects,
                     proxies,
                     connections_that_end,
+                }
+                proxy_through {
+                    every_protocol_in_and_out,
+                    streams_both_ways,
+                    routes_and_fields,
+                    websocket_through,
+                    tunnels_half_close,
+                }
+                proxy_failures {
+                    a_server_that_dies_in_the_middle,
+                    gateway_errors,
+                    retries,
+                    the_retry_budget,
+                    the_circuit_opens_and_heals,
+                    health_checks,
+                    limits,
+                    clients_that_vanish,
+                    reload_while_requests_run,
+                    policies_and_statistics,
+                }
+                proxy_hostile {
+                    smuggling,
+                    refusals,
                 }
                 http2_hostile {
                     violations,

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 const BOTH: &[&[u8]] = &[alpn::H2, alpn::HTTP_1_1];
 
-fn dev<R: Runtime>(runtime: &R) -> (Certificate, Trust) {
+pub(crate) fn dev<R: Runtime>(runtime: &R) -> (Certificate, Trust) {
     let made = DevCertificate::generate(DevKey::P256, &[], runtime.unix_time(), |out| runtime.fill(out))
         .expect("one");
     let (pem, key) = (made.certificate_pem.as_bytes(), made.key_pem.as_bytes());

@@ -66,6 +66,16 @@ pub struct Http3Client<R: Runtime> {
     shared: Arc<Shared<R>>,
     /// Hosts whose address is given.
     known: BTreeMap<String, IpAddr>,
+    /// Who is asked, whatever a request's address says.
+    only: Option<Only>,
+}
+
+/// The one server of a client.
+#[derive(Clone)]
+struct Only {
+    server: Server,
+    /// That its certificate must be for.
+    name: String,
 }
 
 struct Shared<R: Runtime> {
@@ -95,7 +105,7 @@ struct Opened {
 
 impl<R: Runtime> Clone for Http3Client<R> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), known: self.known.clone() }
+        Self { shared: Arc::clone(&self.shared), known: self.known.clone(), only: self.only.clone() }
     }
 }
 
@@ -113,7 +123,7 @@ impl<R: Runtime> Http3Client<R> {
         runtime.spawn_in(Class::Network, "http3-client", drive(arriving)).detach();
         let places = Mutex::default();
         let shared = Arc::new(Shared { runtime, endpoint, config, limits, drivers, places });
-        Self { shared, known: BTreeMap::new() }
+        Self { shared, known: BTreeMap::new(), only: None }
     }
 
     /// The same client, which finds `host` at `address` whatever the resolver says.
@@ -121,7 +131,14 @@ impl<R: Runtime> Http3Client<R> {
     pub fn resolving(&self, host: &str, address: IpAddr) -> Self {
         let mut known = self.known.clone();
         known.insert(host.to_owned(), address);
-        Self { shared: Arc::clone(&self.shared), known }
+        Self { known, ..self.clone() }
+    }
+
+    /// Asks this server whatever the address of a request, which only tells it what is asked for (`:authority`, path). Its
+    /// certificate must be for `name`.
+    #[must_use]
+    pub(crate) fn with_server(self, host: &str, port: u16, name: &str) -> Self {
+        Self { only: Some(Only { server: (host.to_owned(), port), name: name.to_owned() }), ..self }
     }
 
     /// Sends a request and waits for the head of its response, whose body then streams. A body of the request is sent by a task of its
@@ -139,7 +156,10 @@ impl<R: Runtime> Http3Client<R> {
         let (Some(host), true) = (uri.host(), uri.scheme() == Some(&Scheme::HTTPS)) else {
             return Err(Http3Error::Address(uri.clone()));
         };
-        let server = (host.trim_matches(['[', ']']).to_owned(), uri.port_u16().unwrap_or(443));
+        let server = match &self.only {
+            Some(only) => only.server.clone(),
+            None => (host.trim_matches(['[', ']']).to_owned(), uri.port_u16().unwrap_or(443)),
+        };
         let bodiless = request.body().is_end_stream();
         let early = bodiless && request.method().is_safe();
         let (parts, body) = request.into_parts();
@@ -227,7 +247,8 @@ impl<R: Runtime> Http3Client<R> {
         let address = address.ok_or_else(|| {
             Http3Error::Lookup(host.clone(), io::Error::from(io::ErrorKind::AddrNotAvailable))
         })?;
-        let connecting = endpoint.connect(config, address, host)?;
+        let name = self.only.as_ref().map_or(host, |only| &only.name);
+        let connecting = endpoint.connect(config, address, name)?;
         let (connection, data) = match if early { connecting.into_0rtt() } else { Err(connecting) } {
             Ok((connection, data)) => (connection, Some(Arc::new(data))),
             Err(connecting) => (connecting.await?, None),

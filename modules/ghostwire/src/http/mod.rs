@@ -20,6 +20,7 @@ mod server;
 pub(crate) mod upgrade;
 
 pub use body::{Body, BodyError};
+pub(crate) use client::Opened;
 pub use client::{Client, ClientError, ClientLimits, Proxy};
 pub use cors::Cors;
 pub use files::{FileOptions, Files};

@@ -11,6 +11,7 @@ mod inspect;
 mod keep_segments;
 mod node;
 mod output;
+mod proxy;
 mod serve;
 #[cfg(feature = "sim")]
 mod sim;
@@ -51,6 +52,8 @@ enum Command {
     Serve(serve::Serve),
     /// Ask a DNS server over UDP, TCP, TLS, HTTPS or QUIC: a small dig; `dns serve` serves zones
     Dns(Box<dns::Dns>),
+    /// Forward requests to other servers, by a configuration file
+    Proxy(proxy::ProxyCommand),
     /// Connect to a WebSocket server: send lines of standard input, print what arrives
     Ws(ws::Ws),
     /// Print the node's configuration after flags, environment, file and defaults are merged
@@ -130,6 +133,7 @@ pub fn main() -> ExitCode {
         Command::Get(command) => command.run(),
         Command::Serve(command) => command.run(),
         Command::Dns(command) => command.run(),
+        Command::Proxy(command) => command.run(),
         Command::Ws(command) => command.run(),
         Command::Config(flags) => config::print(*flags),
         Command::Tasks(command) => command.run(),

@@ -5,6 +5,7 @@
 mod command_line;
 mod kill;
 mod node;
+mod proxy;
 mod rpc;
 mod serve;
 mod sign;

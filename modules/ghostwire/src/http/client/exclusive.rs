@@ -70,9 +70,13 @@ impl<R: Runtime> Open<R> {
             client.keep(&target.key, self);
             return Ok(Ok(Response::from_parts(head, Body::empty())));
         }
+        Ok(Ok(Response::from_parts(head, self.body(incoming, client, target))))
+    }
+
+    /// The body of a response, whose reader drives this connection.
+    pub(super) fn body(self, incoming: Incoming, client: &Client<R>, target: &Target) -> Body {
         let (client, key) = (client.clone(), target.key.clone());
-        let body = Owned { open: Some(self), incoming, client, key, overdue: None };
-        Ok(Ok(Response::from_parts(head, Body::stream(body))))
+        Body::stream(Owned { open: Some(self), incoming, client, key, overdue: None })
     }
 }
 

@@ -10,14 +10,17 @@
 //! | `redirect` | where a redirect leads |
 //! | `proxy` | going through a proxy |
 //! | `transport` | a stream with TLS or without |
+//! | `upgrade` | leaving HTTP for another protocol |
 
 mod exclusive;
 mod multiplexed;
 mod proxy;
 mod redirect;
 mod transport;
+mod upgrade;
 
 pub use proxy::Proxy;
+pub(crate) use upgrade::Opened;
 
 use super::body::{Body, BodyError};
 use bytes::Bytes;
@@ -158,6 +161,17 @@ struct Options {
     http2_in_clear: bool,
     redirects: u32,
     proxy: Option<Proxy>,
+    server: Option<Server>,
+    once: bool,
+}
+
+/// Who is asked, whatever a request's address says.
+#[derive(Clone)]
+struct Server {
+    host: String,
+    port: u16,
+    /// That its certificate must be for.
+    name: String,
 }
 
 struct Pool<R: Runtime> {
@@ -176,6 +190,8 @@ struct Target {
     secure: bool,
     host: String,
     port: u16,
+    /// That a certificate must be for.
+    name: String,
     /// Of the connections that serve it.
     key: String,
     /// The whole address, and the `Host` of it.
@@ -252,6 +268,20 @@ impl<R: Runtime> Client<R> {
     #[must_use]
     pub fn with_redirects(self, most: u32) -> Self {
         self.change(|options| options.redirects = most)
+    }
+
+    /// Asks this server whatever the address of a request, which only tells it what is asked for (`Host`, `:authority`,
+    /// path). With TLS, its certificate must be for `name`.
+    #[must_use]
+    pub(crate) fn with_server(self, host: &str, port: u16, name: &str) -> Self {
+        let server = Server { host: host.to_owned(), port, name: name.to_owned() };
+        self.change(|options| options.server = Some(server))
+    }
+
+    /// Repeats no request that failed on a new connection: whoever calls it does that.
+    #[must_use]
+    pub(crate) fn without_repeating(self) -> Self {
+        self.change(|options| options.once = true)
     }
 
     /// Goes through `proxy`.
@@ -334,7 +364,9 @@ impl<R: Runtime> Client<R> {
         }
         let copy = repeatable(&request);
         match (self.on_fresh(&target, request).await, copy) {
-            (Err(ClientError::Connection(_)), Some(again)) if self.shared.retries.withdraw() => {
+            (Err(ClientError::Connection(_)), Some(again))
+                if !self.shared.options.once && self.shared.retries.withdraw() =>
+            {
                 self.on_fresh(&target, again).await
             }
             (result, _) => result,
@@ -374,7 +406,7 @@ impl<R: Runtime> Client<R> {
 
     /// Whom a request is for.
     fn address(&self, mut request: Request<Body>) -> Result<(Target, Request<Body>), ClientError> {
-        let Options { tls, proxy, .. } = &self.shared.options;
+        let Options { tls, proxy, server, .. } = &self.shared.options;
         let uri = std::mem::take(request.uri_mut());
         let secure = uri.scheme() == Some(&Scheme::HTTPS);
         let known = uri.scheme().is_none_or(|scheme| *scheme == Scheme::HTTP) || (secure && tls.is_some());
@@ -394,6 +426,10 @@ impl<R: Runtime> Client<R> {
         let (Ok(named), Ok(address)) = (HeaderValue::try_from(named), address) else {
             return Err(ClientError::Address(uri));
         };
+        let (host, port, name) = match server {
+            Some(Server { host, port, name }) => (host.clone(), *port, name.clone()),
+            None => (host.clone(), port, bare(&host).to_owned()),
+        };
         let key = match proxy {
             Some(proxy) if !secure => {
                 if let Some(value) = &proxy.authorization {
@@ -405,7 +441,7 @@ impl<R: Runtime> Client<R> {
             _ => format!("{host}:{port}"),
         };
         let by_address = !secure && proxy.is_some();
-        Ok((Target { secure, host, port, key, address, named, by_address }, request))
+        Ok((Target { secure, host, port, name, key, address, named, by_address }, request))
     }
 
     async fn connect(&self, target: &Target) -> Result<Fresh<R>, ClientError> {
@@ -423,7 +459,7 @@ impl<R: Runtime> Client<R> {
             if let Some(proxy) = &options.proxy {
                 proxy.tunnel(&mut stream, &format!("{}:{}", target.host, target.port)).await?;
             }
-            connect(stream, tls, bare(&target.host)).await.map_err(|Failed { error, .. }| ClientError::Tls {
+            connect(stream, tls, &target.name).await.map_err(|Failed { error, .. }| ClientError::Tls {
                 host: format!("{}:{}", target.host, target.port),
                 source: error,
             })

@@ -9,7 +9,7 @@ use super::super::Service;
 use super::super::date::DateCache;
 use super::streams::Signals;
 use bytes::Bytes;
-use http::header::{ALT_SVC, DATE, HOST, HeaderValue, RETRY_AFTER};
+use http::header::{ALT_SVC, CONTENT_LENGTH, DATE, HOST, HeaderValue, RETRY_AFTER};
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
@@ -72,6 +72,7 @@ pub(super) async fn respond<R: Runtime, H: Handler>(
     let Shared { runtime, service, info, stripe, signals, date, .. } = &*in_work.shared;
     let begun = runtime.now();
     let limits = &service.limits;
+    let answers_head = request.method() == Method::HEAD;
     let mut request = request.map(|body| {
         let receiving = !http_body::Body::is_end_stream(&body);
         let deadline =
@@ -82,6 +83,9 @@ pub(super) async fn respond<R: Runtime, H: Handler>(
         Some(response) => response,
         None => service.handler.handle(request).await,
     };
+    if answers_head {
+        without_body(&mut response);
+    }
     let now = runtime.now();
     let date = date.lock().unwrap_or_else(PoisonError::into_inner).at(now, || runtime.unix_time());
     if let Some(date) = date {
@@ -94,6 +98,14 @@ pub(super) async fn respond<R: Runtime, H: Handler>(
     signals.moved();
     in_work.answered = true;
     Ok(response.map(|body| Answered { body, rest: Bytes::new(), ended: false, in_work }))
+}
+
+/// RFC 9110, 9.3.2: what answers `HEAD` says how long its body would be, and has none. hyper leaves that to its user.
+fn without_body(response: &mut Response<Body>) {
+    let body = std::mem::take(response.body_mut());
+    if let Some(length) = http_body::Body::size_hint(&body).exact().filter(|length| *length > 0) {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
 }
 
 /// What the handler need not see. Gives the request a `Host`, where all handlers look for it.
