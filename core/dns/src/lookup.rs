@@ -286,6 +286,7 @@ mod tests {
     }
 
     impl Story {
+        #[allow(clippy::disallowed_methods, reason = "any instant will do to begin with")]
         fn new(servers: &[u8], options: LookupOptions) -> Self {
             let question = Question::parse("name.test", RecordType::A).unwrap();
             let servers = servers.iter().map(|last| server(*last)).collect();
