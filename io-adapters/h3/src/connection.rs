@@ -1,13 +1,14 @@
 //! A connection.
 
 use crate::error;
+use crate::incoming::Incoming;
 use crate::stream::{BidiStream, RecvStream, SendStream};
 use bytes::Buf;
 use h3::quic::{ConnectionErrorIncoming, StreamErrorIncoming};
-use shroud_quic::Waiting;
+use shroud_quic::{ConnectionError, Waiting};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// A QUIC connection for h3.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ pub struct Connection {
     opener: OpenStreams,
     bidirectional: Waiting,
     unidirectional: Waiting,
+    incoming: Incoming,
     accepted: Accepted,
 }
 
@@ -42,14 +44,15 @@ pub struct OpenStreams {
 }
 
 impl Connection {
-    /// Over a connection. A frame of the peer other than DATA may be `frame_limit` bytes long; a stream with a longer one
-    /// fails before its payload is taken.
+    /// Over a connection. A frame of the peer other than DATA may be `frame_limit` bytes long; a request with a longer one
+    /// fails before its payload is taken, and on the control stream the connection does (H3_EXCESSIVE_LOAD).
     #[must_use]
     pub fn new(connection: shroud_quic::Connection, frame_limit: u64) -> Self {
         Self {
             opener: OpenStreams::new(connection, frame_limit),
             bidirectional: Waiting::default(),
             unidirectional: Waiting::default(),
+            incoming: Incoming::default(),
             accepted: Accepted::default(),
         }
     }
@@ -86,9 +89,12 @@ impl<B: Buf> h3::quic::Connection<B> for Connection {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<RecvStream, ConnectionErrorIncoming>> {
-        let accepted = self.opener.connection.poll_accept_uni(cx, &mut self.unidirectional);
-        let limit = self.opener.frame_limit;
-        accepted.map_ok(|stream| RecvStream::unidirectional(stream, limit)).map_err(error::connection)
+        let OpenStreams { connection, frame_limit, .. } = &self.opener;
+        while let Poll::Ready(accepted) = connection.poll_accept_uni(cx, &mut self.unidirectional) {
+            self.incoming.push(accepted.map_err(error::connection)?);
+        }
+        let next = ready!(self.incoming.poll_next(cx, connection, *frame_limit));
+        Poll::Ready(next.ok_or_else(|| error::connection(ConnectionError::LocallyClosed)))
     }
 
     fn poll_accept_bidi(
@@ -100,7 +106,7 @@ impl<B: Buf> h3::quic::Connection<B> for Connection {
         accepted
             .map_ok(|(send, receive)| {
                 self.accepted.early.store(receive.is_early(), Ordering::Relaxed);
-                BidiStream::new(send, receive, limit)
+                BidiStream::new(self.opener.connection.clone(), send, receive, limit)
             })
             .map_err(error::connection)
     }
@@ -134,7 +140,10 @@ impl<B: Buf> h3::quic::OpenStreams<B> for OpenStreams {
     fn poll_open_bidi(&mut self, cx: &mut Context<'_>) -> Poll<Result<BidiStream<B>, StreamErrorIncoming>> {
         let opened = self.connection.poll_open_bi(cx, &mut self.bidirectional);
         let limit = self.frame_limit;
-        opened.map_ok(|(send, receive)| BidiStream::new(send, receive, limit)).map_err(error::opening)
+        let connection = &self.connection;
+        opened
+            .map_ok(|(send, receive)| BidiStream::new(connection.clone(), send, receive, limit))
+            .map_err(error::opening)
     }
 
     fn poll_open_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<SendStream<B>, StreamErrorIncoming>> {

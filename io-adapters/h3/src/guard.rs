@@ -38,6 +38,15 @@ impl Guard {
         Self { state: State::StreamType, ..Self::request(limit) }
     }
 
+    /// Whether the last frame has begun and not ended.
+    pub(crate) fn is_inside(&self) -> bool {
+        match self.state {
+            State::Payload(_) => true,
+            State::Head => self.length > 0,
+            State::StreamType | State::Off => false,
+        }
+    }
+
     /// Looks at the next bytes of the stream.
     ///
     /// # Errors
@@ -86,7 +95,7 @@ impl Guard {
 }
 
 /// A variable-length integer (RFC 9000 16) and what follows it; `None` when it is not whole.
-fn integer(bytes: &[u8]) -> Option<(u64, &[u8])> {
+pub(crate) fn integer(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (&first, _) = bytes.split_first()?;
     let length = 1_usize << (first >> 6);
     let (integer, rest) = bytes.split_at_checked(length)?;
@@ -145,6 +154,23 @@ mod tests {
         fn no_bytes_panic(bytes: Vec<u8>, limit: u64) {
             let _ = Guard::request(limit).look(&bytes);
             let _ = Guard::unidirectional(limit).look(&bytes);
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_frame_is_known() {
+        let mut guard = Guard::request(100);
+        // An empty frame, DATA of 2 bytes, a head of two bytes for its length.
+        for (bytes, inside) in [
+            (&[1, 0][..], false),
+            (&[0], true),
+            (&[2], true),
+            (b"x", true),
+            (b"y", false),
+            (&[1, 0x40], true),
+        ] {
+            guard.look(bytes).unwrap();
+            assert_eq!(guard.is_inside(), inside, "{bytes:?}");
         }
     }
 

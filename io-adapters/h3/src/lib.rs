@@ -2,7 +2,7 @@
 //!
 //! [`Connection`] takes a [`shroud_quic::Connection`]; give it to `h3::server` or `h3::client`. Nothing here names a runtime: h3 and
 //! this are polled by whoever polls the task. What h3 leaves open is closed here: frames have a limit ([`Connection::new`]),
-//! and streams that are dropped say so in codes of HTTP/3.
+//! QPACK's streams are read and held to their rules, and streams that are dropped say so in codes of HTTP/3.
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
@@ -12,6 +12,8 @@
 mod connection;
 mod error;
 mod guard;
+mod incoming;
+mod qpack;
 mod stream;
 
 pub use connection::{Accepted, Connection, OpenStreams};

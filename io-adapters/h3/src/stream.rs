@@ -24,6 +24,11 @@ pub struct SendStream<B> {
 pub struct RecvStream {
     stream: shroud_quic::RecvStream,
     guard: Guard,
+    /// Read before, to know what the stream is for.
+    ahead: Option<Bytes>,
+    /// What ends when its frames are broken.
+    connection: shroud_quic::Connection,
+    unidirectional: bool,
 }
 
 /// Both sides of a stream.
@@ -111,12 +116,24 @@ impl<B> Drop for SendStream<B> {
 }
 
 impl RecvStream {
-    fn request(stream: shroud_quic::RecvStream, frame_limit: u64) -> Self {
-        Self { stream, guard: Guard::request(frame_limit) }
+    fn request(
+        connection: shroud_quic::Connection,
+        stream: shroud_quic::RecvStream,
+        frame_limit: u64,
+    ) -> Self {
+        let guard = Guard::request(frame_limit);
+        Self { stream, guard, ahead: None, connection, unidirectional: false }
     }
 
-    pub(crate) fn unidirectional(stream: shroud_quic::RecvStream, frame_limit: u64) -> Self {
-        Self { stream, guard: Guard::unidirectional(frame_limit) }
+    /// A stream whose first bytes were read already.
+    pub(crate) fn unidirectional(
+        connection: shroud_quic::Connection,
+        stream: shroud_quic::RecvStream,
+        ahead: Bytes,
+        frame_limit: u64,
+    ) -> Self {
+        let guard = Guard::unidirectional(frame_limit);
+        Self { stream, guard, ahead: Some(ahead), connection, unidirectional: true }
     }
 }
 
@@ -138,15 +155,43 @@ impl std::fmt::Display for FrameTooLong {
 
 impl std::error::Error for FrameTooLong {}
 
+/// The peer's stream ended in the middle of a frame.
+#[derive(Debug)]
+struct FrameCutShort;
+
+impl std::fmt::Display for FrameCutShort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the stream ended in the middle of a frame")
+    }
+}
+
+impl std::error::Error for FrameCutShort {}
+
 impl h3::quic::RecvStream for RecvStream {
     type Buf = Bytes;
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
-        let chunk = ready!(self.stream.poll_read_chunk(cx, CHUNK)).map_err(error::read)?;
-        if let Some(chunk) = &chunk
-            && let Err(length) = self.guard.look(chunk)
-        {
-            self.stream.stop(error::code(Code::H3_EXCESSIVE_LOAD.value()));
+        let chunk = match self.ahead.take() {
+            Some(ahead) => Some(ahead),
+            None => ready!(self.stream.poll_read_chunk(cx, CHUNK)).map_err(error::read)?,
+        };
+        let Some(bytes) = &chunk else {
+            // RFC 9114, 7.1. Of a DATA frame that is cut short, h3 says that it was whole, and panics at the next one.
+            if self.guard.is_inside() {
+                let broken = error::code(Code::H3_FRAME_ERROR.value());
+                self.connection.close(broken, b"a frame is cut short");
+                return Poll::Ready(Err(StreamErrorIncoming::Unknown(Box::new(FrameCutShort))));
+            }
+            return Poll::Ready(Ok(None));
+        };
+        if let Err(length) = self.guard.look(bytes) {
+            let excessive = error::code(Code::H3_EXCESSIVE_LOAD.value());
+            self.stream.stop(excessive);
+            // Only the control stream has frames among these. h3 forgets a stream whose first read fails, and would go on
+            // without the one that no connection may lose (RFC 9114, 6.2.1).
+            if self.unidirectional {
+                self.connection.close(excessive, b"a frame is longer than allowed");
+            }
             return Poll::Ready(Err(StreamErrorIncoming::Unknown(Box::new(FrameTooLong(length)))));
         }
         Poll::Ready(Ok(chunk))
@@ -163,11 +208,12 @@ impl h3::quic::RecvStream for RecvStream {
 
 impl<B> BidiStream<B> {
     pub(crate) fn new(
+        connection: shroud_quic::Connection,
         send: shroud_quic::SendStream,
         receive: shroud_quic::RecvStream,
         frame_limit: u64,
     ) -> Self {
-        Self { send: SendStream::new(send), receive: RecvStream::request(receive, frame_limit) }
+        Self { send: SendStream::new(send), receive: RecvStream::request(connection, receive, frame_limit) }
     }
 }
 

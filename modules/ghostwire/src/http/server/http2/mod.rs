@@ -155,8 +155,8 @@ fn builder<R: Runtime>(runtime: &R, limits: &Limits, spawner: Spawner<R>) -> htt
         .max_pending_accept_reset_streams(http2.early_resets)
         .max_local_error_reset_streams(http2.stream_errors)
         .keep_alive_interval(http2.ping_interval)
-        .keep_alive_timeout(http2.ping_time)
-        // Extended CONNECT (RFC 8441): how WebSocket comes over HTTP/2. A path without a handler for it says 405.
-        .enable_connect_protocol();
+        // Extended CONNECT (RFC 8441) is not offered: no handler serves WebSocket over HTTP/2 yet, and browsers that are offered
+        // it do not try HTTP/1.1 any more.
+        .keep_alive_timeout(http2.ping_time);
     builder
 }

@@ -136,7 +136,7 @@ fn refuse(request: &mut Request<Body>, over_limit: bool, body_limit: u64) -> Opt
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         return Some(response);
     }
-    if request.method() == Method::CONNECT && request.extensions().get::<hyper::ext::Protocol>().is_none() {
+    if request.method() == Method::CONNECT {
         // A tunnel (RFC 9113, 8.5) has no path, and so no handler.
         return Some(status(StatusCode::METHOD_NOT_ALLOWED));
     }

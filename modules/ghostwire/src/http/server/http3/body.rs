@@ -19,6 +19,8 @@ pub(super) struct Received<R: Runtime> {
     runtime: R,
     stripe: Arc<Stripe>,
     limit: u64,
+    /// What the request's `Content-Length` says.
+    announced: Option<u64>,
     taken: u64,
     deadline: Instant,
     /// Made when the body has to be waited for.
@@ -33,13 +35,15 @@ impl<R: Runtime> Received<R> {
         runtime: R,
         stripe: Arc<Stripe>,
         limit: u64,
+        announced: Option<u64>,
         deadline: Instant,
     ) -> Self {
-        Self { stream, runtime, stripe, limit, taken: 0, deadline, overdue: None, data: true, ended: false }
+        let (taken, overdue, data, ended) = (0, None, true, false);
+        Self { stream, runtime, stripe, limit, announced, taken, deadline, overdue, data, ended }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let broken = |error| Some(Err(BodyError::BrokenOff(Box::new(error))));
+        let broken = |error| Some(Err(BodyError::BrokenOff(error)));
         if self.data {
             match ready!(self.stream.poll_recv_data(cx)) {
                 Ok(Some(mut piece)) => {
@@ -49,18 +53,30 @@ impl<R: Runtime> Received<R> {
                     if self.taken > self.limit {
                         return Poll::Ready(Some(Err(BodyError::TooLarge { limit: self.limit })));
                     }
+                    if self.announced.is_some_and(|announced| self.taken > announced) {
+                        return Poll::Ready(broken(Box::new(NotAsAnnounced)));
+                    }
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }
+                // RFC 9114, 4.1.2: h3 does not count.
+                Ok(None) if self.announced.is_some_and(|announced| self.taken < announced) => {
+                    return Poll::Ready(broken(Box::new(NotAsAnnounced)));
+                }
                 Ok(None) => self.data = false,
-                Err(error) => return Poll::Ready(broken(error)),
+                Err(error) => return Poll::Ready(broken(Box::new(error))),
             }
         }
         match ready!(self.stream.poll_recv_trailers(cx)) {
             Ok(trailers) => Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
-            Err(error) => Poll::Ready(broken(error)),
+            Err(error) => Poll::Ready(broken(Box::new(error))),
         }
     }
 }
+
+/// A body is not as long as its header says.
+#[derive(Debug, thiserror::Error)]
+#[error("the body is not as long as content-length says")]
+struct NotAsAnnounced;
 
 impl<R: Runtime> Unpin for Received<R> {}
 

@@ -11,7 +11,7 @@ use super::super::date::DateCache;
 use super::body::Received;
 use bytes::Bytes;
 use http::header::{
-    ALT_SVC, CONNECTION, CONTENT_LENGTH, DATE, EXPECT, HOST, HeaderName, HeaderValue, RETRY_AFTER,
+    ALT_SVC, CONNECTION, CONTENT_LENGTH, DATE, EXPECT, HOST, HeaderName, HeaderValue, RETRY_AFTER, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -108,7 +108,8 @@ pub(super) async fn respond<R: Runtime, H: Handler>(
             }
             let deadline = begun + limits.body_time;
             let (stripe, limit) = (Arc::clone(stripe), limits.body_bytes);
-            let body = Received::new(receive, runtime.clone(), stripe, limit, deadline);
+            let announced = content_length(request.headers()).ok().flatten();
+            let body = Received::new(receive, runtime.clone(), stripe, limit, announced, deadline);
             let mut request = request.map(|()| Body::stream(body));
             request.extensions_mut().insert(context.info(early));
             service.handler.handle(request).await
@@ -209,6 +210,7 @@ impl<R: Runtime, H> Context<R, H> {
 }
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// A time limit whose timer is made only when there is something to wait for.
 async fn within<R: Runtime, F: Future>(runtime: &R, limit: Duration, work: F) -> Result<F::Output, Elapsed> {
@@ -238,6 +240,9 @@ fn refuse(
     if request.headers().len() > limits.headers {
         return Some(status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
     }
+    if has_connection_fields(request.headers()) {
+        return Some(refusal(StatusCode::BAD_REQUEST, "fields of a connection have no place in HTTP/3"));
+    }
     if !names_one_host(request) {
         return Some(refusal(StatusCode::BAD_REQUEST, "a request must name one host"));
     }
@@ -255,6 +260,13 @@ fn refuse(
         return Some(response);
     }
     None
+}
+
+/// RFC 9114, 4.2: such a request is malformed.
+fn has_connection_fields(headers: &HeaderMap) -> bool {
+    let fields = [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE];
+    fields.iter().any(|name| headers.contains_key(name))
+        || headers.get_all(TE).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"trailers"))
 }
 
 /// RFC 9114, 4.3.1: the authority, or a host field in its place; both must agree.
