@@ -100,9 +100,9 @@ impl<R: Runtime> Raw<R> {
         Self { stream, read: Vec::new() }
     }
 
-    /// Sends bytes; a connection that the server has closed already takes nothing.
-    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let _ = self.stream.write_all(bytes.as_ref()).await;
+    /// Sends bytes; a connection that the server has closed already takes nothing. Says whether all were taken.
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).await.is_ok()
     }
 
     /// Closes the sending side.

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use futures_util::future::{join, join_all};
 use http_body::Frame;
 use shroud::ghostwire::http::{
-    Body, BodyError, Handler, HeaderMap, HeaderValue, Http3Client, Http3Error, Limits, Method, Request,
-    Response, Server, StatusCode, handler_fn, text,
+    Body, BodyError, Handler, HeaderMap, HeaderValue, Http3Client, Http3Error, Limits, Method, Metrics,
+    Request, Response, Server, StatusCode, handler_fn, text,
 };
 use shroud::runtime::{CancellationToken, Runtime, RuntimeExt, Task};
 use shroud_h3::h3;
@@ -20,13 +20,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// A running server.
-struct Served {
-    address: SocketAddr,
-    identity: Identity,
+pub struct Served {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its certificate.
+    pub identity: Identity,
+    /// What it counts.
+    pub metrics: Metrics,
     _task: Task<()>,
 }
 
-async fn serve<R: Runtime, H: Handler>(runtime: &R, handler: H, limits: Limits) -> Served {
+/// Starts a server on a port of its own.
+pub async fn serve<R: Runtime, H: Handler>(runtime: &R, handler: H, limits: Limits) -> Served {
     let identity = Identity::generate();
     let mut tls = identity.server_tls();
     tls.alpn_protocols = vec![b"h3".to_vec()];
@@ -34,19 +39,21 @@ async fn serve<R: Runtime, H: Handler>(runtime: &R, handler: H, limits: Limits) 
     let endpoint = Endpoint::server(runtime, local(), &EndpointConfig::default(), &config).await.unwrap();
     let address = endpoint.local_addr();
     let server = Server::new(handler, limits).unwrap();
-    let inner = runtime.clone();
+    let (inner, metrics) = (runtime.clone(), server.metrics().clone());
     let task = runtime.spawn("serve", async move { server.serve_http3(&inner, endpoint).await.unwrap() });
-    Served { address, identity, _task: task }
+    Served { address, identity, metrics, _task: task }
 }
 
 impl Served {
-    fn config(&self) -> ClientConfig {
+    /// For clients of it.
+    pub fn config(&self) -> ClientConfig {
         let mut tls = self.identity.client_tls();
         tls.alpn_protocols = vec![b"h3".to_vec()];
         ClientConfig::new(Arc::new(tls), &Transport::default()).unwrap()
     }
 
-    async fn client<R: Runtime>(&self, runtime: &R) -> Client<R> {
+    /// A client of it.
+    pub async fn client<R: Runtime>(&self, runtime: &R) -> Client<R> {
         let endpoint = Endpoint::client(runtime, local(), &EndpointConfig::default()).await.unwrap();
         // The certificate has a name, and no simulated or real resolver knows it.
         let client = Http3Client::new(runtime.clone(), endpoint, self.config(), Default::default());
@@ -54,14 +61,15 @@ impl Served {
     }
 
     /// A connection to break rules on.
-    async fn connect<R: Runtime>(&self, runtime: &R) -> (Endpoint<R>, Connection) {
+    pub async fn connect<R: Runtime>(&self, runtime: &R) -> (Endpoint<R>, Connection) {
         let endpoint = Endpoint::client(runtime, local(), &EndpointConfig::default()).await.unwrap();
         let connection = endpoint.connect(&self.config(), self.address, NAME).unwrap().await.unwrap();
         (endpoint, connection)
     }
 }
 
-struct Client<R: Runtime> {
+/// A client, and the server's port.
+pub struct Client<R: Runtime> {
     client: Http3Client<R>,
     port: u16,
 }
@@ -77,13 +85,14 @@ impl<R: Runtime> Client<R> {
         Ok((parts.status, parts.headers, body.bytes(100_000_000).await.unwrap()))
     }
 
-    async fn get(&self, path: &str) -> (StatusCode, HeaderMap, Bytes) {
+    /// Status, header and body of an answer.
+    pub async fn get(&self, path: &str) -> (StatusCode, HeaderMap, Bytes) {
         self.send(self.request(Method::GET, path, Body::empty())).await.unwrap()
     }
 }
 
 /// What the tests ask for.
-fn routes() -> impl Handler {
+pub fn routes() -> impl Handler {
     handler_fn(|request: Request<Body>| async move {
         let (parts, body) = request.into_parts();
         match parts.uri.path() {
@@ -417,6 +426,24 @@ pub async fn broken_connections<R: Runtime>(runtime: R) {
         let expected = VarInt::from_u32(code);
         let right = matches!(&closed, ConnectionError::PeerClosed { code, .. } if *code == expected);
         assert!(right, "{streams:?}: {closed:?}");
+    }
+    // A frame without end on the control stream, in its first bytes and later: H3_EXCESSIVE_LOAD.
+    for pieces in [
+        &[&[0, 4, 0, 0x21, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff][..]][..],
+        &[&[0, 4, 0], &[0x21, 0xff], &[0xff; 7]],
+    ] {
+        let (_endpoint, connection) = served.connect(&runtime).await;
+        let mut control = connection.open_uni().await.unwrap();
+        for piece in pieces {
+            control.write_all(piece).await.unwrap();
+            // Each is read before the next is sent.
+            runtime.sleep(Duration::from_millis(20)).await;
+        }
+        let closed = connection.closed().await;
+        assert!(
+            matches!(&closed, ConnectionError::PeerClosed { code, .. } if *code == VarInt::from_u32(0x107)),
+            "{pieces:?}: {closed:?}"
+        );
     }
     // The control stream ends: H3_CLOSED_CRITICAL_STREAM.
     let (_endpoint, connection) = served.connect(&runtime).await;

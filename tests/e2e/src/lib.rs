@@ -7,11 +7,15 @@
 #[cfg(test)]
 pub mod files;
 #[cfg(test)]
+pub mod hostile;
+#[cfg(test)]
 pub mod http;
 #[cfg(test)]
 pub mod http2_hostile;
 #[cfg(test)]
 pub mod http3;
+#[cfg(test)]
+pub mod http3_hostile;
 #[cfg(test)]
 pub mod http_hostile;
 #[cfg(test)]
@@ -75,6 +79,35 @@ macro_rules! tests_of {
             }
 
             crate::quic_tests!($backend);
+
+            crate::floods! { $backend;
+                hostile {
+                    silence,
+                    slowloris,
+                    tls_slowloris,
+                    headers_and_targets,
+                    pipelines,
+                    connections_past_the_limit,
+                    resets,
+                    header_blocks,
+                    small_frames,
+                    windows,
+                    torn_requests,
+                    field_sections,
+                    http3_slowloris,
+                    streams_of_all_kinds,
+                    first_packets,
+                    garbage,
+                    connection_ids,
+                    paths,
+                    acknowledgements,
+                    handshake_data,
+                    datagrams,
+                    bombs,
+                    pings,
+                    endless_messages,
+                }
+            }
 
             crate::tests! { $backend;
                 http {
@@ -257,6 +290,10 @@ macro_rules! quic_tests {
                 frames_without_end,
                 broken_connections,
             }
+            http3_hostile {
+                violations,
+                malformed_requests,
+            }
             quic_hostile {
                 garbage_is_ignored,
                 truncated_packets_are_ignored,
@@ -264,6 +301,9 @@ macro_rules! quic_tests {
                 a_flood_of_first_packets,
                 no_amplification,
                 silence_times_the_handshake_out,
+                frames,
+                handshakes,
+                transport_parameters,
             }
         }
     };
@@ -288,6 +328,25 @@ macro_rules! tests {
 }
 #[cfg(test)]
 use tests;
+
+/// Tests whose process's memory is watched: each in one of its own.
+#[cfg(test)]
+macro_rules! floods {
+    ($backend:expr; $area:ident { $($name:ident,)* }) => {
+        mod $area {
+            $(#[test]
+            fn $name() {
+                fn any<R: shroud::runtime::Runtime>(runtime: R) -> impl std::future::Future<Output = ()> + Send {
+                    crate::$area::$name(runtime)
+                }
+                let name = concat!(module_path!(), "::", stringify!($name));
+                crate::hostile::alone(&$backend, name, any);
+            })*
+        }
+    };
+}
+#[cfg(test)]
+use floods;
 
 #[cfg(test)]
 tests_of!(tokio, shroud::backends::tokio::Tokio);

@@ -65,9 +65,39 @@ async fn serve_with<R: Runtime>(
 }
 
 async fn serve_tls<R: Runtime>(runtime: &R, handler: impl Handler) -> (Served, Trust) {
+    serve_with_limits(runtime, handler, Limits::default()).await
+}
+
+/// The same with limits of the test's own.
+pub async fn serve_with_limits<R: Runtime>(
+    runtime: &R,
+    handler: impl Handler,
+    limits: Limits,
+) -> (Served, Trust) {
     let (certificate, trust) = dev(runtime);
     let certificates = Certificates::new(vec![certificate]).expect("one");
-    (serve_with(runtime, handler, Limits::default(), options(runtime, certificates)).await, trust)
+    (serve_with(runtime, handler, limits, options(runtime, certificates)).await, trust)
+}
+
+/// A client over TLS and HTTP/2 that asks again and again.
+pub struct Asking<R: Runtime> {
+    client: Client<R>,
+    uri: String,
+}
+
+impl<R: Runtime> Asking<R> {
+    /// Of this server.
+    pub fn new(runtime: &R, trust: &Trust, address: SocketAddr) -> Self {
+        let uri = format!("https://localhost:{}/", address.port());
+        Self { client: client(runtime, trust, BOTH), uri }
+    }
+}
+
+impl<R: Runtime> crate::hostile::Bystander for Asking<R> {
+    async fn ask(&mut self) {
+        let answer = self.client.send(get(self.uri.clone())).await.expect("an answer");
+        assert_eq!(answer.body(), "hello");
+    }
 }
 
 fn get(uri: String) -> Request<Body> {

@@ -20,7 +20,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// Echoes every message.
-async fn echo(mut socket: WebSocket, _: websocket::Opened) {
+/// Echoes messages.
+pub async fn echo(mut socket: WebSocket, _: websocket::Opened) {
     while let Ok(Some(message)) = socket.receive().await {
         if socket.feed(message).await.is_err() {
             return;
@@ -134,7 +135,7 @@ pub async fn fragments<R: Runtime>(runtime: R) {
 }
 
 /// A masked frame of a client.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mask = [1, 2, 3, 4];
     let mut frame = vec![first, 0x80 | u8::try_from(payload.len()).expect("short")];
     frame.extend(mask);
@@ -153,7 +154,7 @@ async fn read_frame(stream: &mut (impl futures_util::AsyncRead + Unpin)) -> (u8,
 }
 
 /// Opens a connection by hand; `extra` are further header lines.
-async fn handshake<R: Runtime>(runtime: &R, address: SocketAddr, extra: &str) -> R::Stream {
+pub async fn handshake<R: Runtime>(runtime: &R, address: SocketAddr, extra: &str) -> R::Stream {
     handshake_with(runtime, address, extra, &[]).await
 }
 

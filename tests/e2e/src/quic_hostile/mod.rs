@@ -1,10 +1,20 @@
 //! QUIC against strangers: junk, floods, spoofed addresses.
+//!
+//! | file | what is inside |
+//! |---|---|
+//! | `tamper` | a client whose packets say what a test wants |
+//! | `violations` | frames and parameters that break the rules, with the code of each |
+
+pub mod tamper;
+mod violations;
+
+pub use violations::{frames, handshakes, transport_parameters};
 
 use crate::quic::support::{Identity, NAME, Pair, local};
 use futures_util::future::join;
 use quinn_proto::crypto::rustls::QuicClientConfig;
 use shroud::runtime::net::DatagramExt;
-use shroud::runtime::{Datagram, DatagramOptions, Runtime, RuntimeExt};
+use shroud::runtime::{Datagram, DatagramOptions, Runtime, RuntimeExt, Task};
 use shroud_quic::{
     Connection, ConnectionError, Endpoint, EndpointConfig, Limits, ServerConfig, TransportErrorCode, VarInt,
 };
@@ -13,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A bystander: says something and hears it.
-async fn exchange(client: &Connection, server: &Connection) {
+pub async fn exchange(client: &Connection, server: &Connection) {
     let mut send = client.open_uni().await.unwrap();
     send.write_all(b"still served").await.unwrap();
     send.finish().unwrap();
@@ -21,8 +31,23 @@ async fn exchange(client: &Connection, server: &Connection) {
     assert_eq!(receive.read_to_end(100).await.unwrap(), b"still served");
 }
 
+/// Accepts whoever comes, and takes each stream only to let go of it.
+pub fn take_all<R: Runtime>(runtime: &R, endpoint: &Endpoint<R>) -> Task<()> {
+    let (inner, endpoint) = (runtime.clone(), endpoint.clone());
+    runtime.spawn("take all", async move {
+        while let Some(connecting) = endpoint.accept().await {
+            let hold = async move {
+                if let Ok(connection) = connecting.await {
+                    while connection.accept_bi().await.is_ok() {}
+                }
+            };
+            inner.spawn("hold", hold).detach();
+        }
+    })
+}
+
 /// The datagrams of a client's first flight, to an address that need not be there.
-fn first_flight<R: Runtime>(runtime: &R, identity: &Identity, to: SocketAddr) -> Vec<Vec<u8>> {
+pub fn first_flight<R: Runtime>(runtime: &R, identity: &Identity, to: SocketAddr) -> Vec<Vec<u8>> {
     let tls = QuicClientConfig::try_from(Arc::new(identity.client_tls())).unwrap();
     let config = quinn_proto::ClientConfig::new(Arc::new(tls));
     let mut endpoint = quinn_proto::Endpoint::new(Arc::default(), None, true, None);
