@@ -1,15 +1,15 @@
-//! A shard without a kernel: tasks are polled only when the target says so, time passes only when it says so, and the one
-//! connection that there is comes from the target.
+//! A shard without a kernel: tasks are polled only when the target says so, time passes only when it says so, the one
+//! connection of TCP that there is comes from the target, and datagrams never leave the process.
 
 use shroud_runtime::backend::Capabilities;
 use shroud_runtime::compose::World;
-use shroud_runtime::net::{DatagramCapabilities, Listener};
+use shroud_runtime::net::{Datagram, DatagramCapabilities, Listener, RecvMeta, Transmit};
 use shroud_runtime::{
     Alarm, ByteStream, CancellationToken, Composed, ConnectOptions, DatagramOptions, Executor, Io, Job,
     ListenOptions, Offload, OpenOptions, Runtime, Shard, Topology,
 };
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -41,14 +41,10 @@ impl Memory {
             executor: "fuzzer",
             reactor: "fuzzer",
             files: "none",
-            datagram: DatagramCapabilities {
-                send_segments: 1,
-                receive_segments: 1,
-                ecn: false,
-                may_fragment: true,
-            },
+            datagram: DATAGRAMS,
         };
-        let (io, world) = (MemoryIo(Arc::clone(&clock)), World::new(stop.clone()));
+        let io = MemoryIo { clock: Arc::clone(&clock), network: Arc::default() };
+        let world = World::new(stop.clone());
         let runtime = Composed::new("fuzzer", polls.clone(), io, Shard::single(), capabilities, &world);
         Self { runtime, polls, clock, stop }
     }
@@ -110,6 +106,7 @@ struct Clock {
 struct Inner {
     passed: Duration,
     next: u64,
+    chance: u64,
     waiting: BTreeMap<u64, (Instant, Waker)>,
 }
 
@@ -313,9 +310,91 @@ impl Listener for MemoryListener {
     }
 }
 
-/// Clock and timers. There is no network and there are no files.
+const DATAGRAMS: DatagramCapabilities =
+    DatagramCapabilities { send_segments: 1, receive_segments: 1, ecn: false, may_fragment: true };
+
+/// Datagrams that wait at one socket; further ones are lost.
+const MAILBOX: usize = 1024;
+
+/// The sockets that there are.
+#[derive(Default)]
+pub struct Network {
+    sockets: BTreeMap<SocketAddr, Mailbox>,
+    ports: u16,
+}
+
+#[derive(Default)]
+struct Mailbox {
+    waiting: VecDeque<(SocketAddr, Vec<u8>)>,
+    reader: Option<Waker>,
+}
+
+/// A UDP socket in memory.
+pub struct MemorySocket {
+    network: Arc<Mutex<Network>>,
+    address: SocketAddr,
+}
+
+impl Drop for MemorySocket {
+    fn drop(&mut self) {
+        self.network.lock().expect("not poisoned").sockets.remove(&self.address);
+    }
+}
+
+impl Datagram for MemorySocket {
+    fn poll_send(&self, _: &mut Context<'_>, transmits: &[Transmit<'_>]) -> Poll<io::Result<usize>> {
+        let mut wakers = Vec::new();
+        let mut network = self.network.lock().expect("not poisoned");
+        for transmit in transmits {
+            let Some(mailbox) = network.sockets.get_mut(&transmit.destination) else { continue };
+            if mailbox.waiting.len() < MAILBOX {
+                mailbox.waiting.push_back((self.address, transmit.contents.to_vec()));
+            }
+            wakers.extend(mailbox.reader.take());
+        }
+        drop(network);
+        wakers.into_iter().for_each(Waker::wake);
+        Poll::Ready(Ok(transmits.len()))
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let mut network = self.network.lock().expect("not poisoned");
+        let mailbox = network.sockets.get_mut(&self.address).expect("bound");
+        let mut count = 0;
+        for (buffer, meta) in buffers.iter_mut().zip(meta) {
+            let Some((source, bytes)) = mailbox.waiting.pop_front() else { break };
+            let len = bytes.len().min(buffer.len());
+            buffer[..len].copy_from_slice(&bytes[..len]);
+            *meta = RecvMeta { source, len, stride: len, ecn: None, destination: None };
+            count += 1;
+        }
+        if count == 0 {
+            mailbox.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.address)
+    }
+
+    fn capabilities(&self) -> DatagramCapabilities {
+        DATAGRAMS
+    }
+}
+
+/// Clock, timers, and datagrams in memory. There are no files.
 #[derive(Clone)]
-pub struct MemoryIo(Arc<Clock>);
+pub struct MemoryIo {
+    clock: Arc<Clock>,
+    network: Arc<Mutex<Network>>,
+}
 
 fn none<T>() -> io::Result<T> {
     Err(io::ErrorKind::Unsupported.into())
@@ -324,24 +403,29 @@ fn none<T>() -> io::Result<T> {
 impl Io for MemoryIo {
     type Stream = MemoryStream;
     type Listener = MemoryListener;
+    type Socket = MemorySocket;
     // Never made.
-    type Socket = <shroud_io_tokio::TokioIo as Io>::Socket;
     type File = <shroud_io_tokio::TokioIo as Io>::File;
     type Alarm = MemoryAlarm;
 
     fn now(&self) -> Instant {
-        self.0.now()
+        self.clock.now()
     }
     fn unix_time(&self) -> Duration {
         Duration::from_secs(1_700_000_000)
     }
     fn fill(&self, out: &mut [u8]) {
-        out.fill(7);
+        // Each time other bytes, and the same ones for each input.
+        let mut inner = self.clock.lock();
+        for byte in out {
+            inner.chance = inner.chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *byte = (inner.chance >> 56) as u8;
+        }
     }
     fn alarm(&self) -> MemoryAlarm {
-        let mut inner = self.0.lock();
+        let mut inner = self.clock.lock();
         inner.next += 1;
-        MemoryAlarm { clock: Arc::clone(&self.0), id: inner.next, deadline: None }
+        MemoryAlarm { clock: Arc::clone(&self.clock), id: inner.next, deadline: None }
     }
     async fn listen(&self, _: SocketAddr, _: ListenOptions) -> io::Result<MemoryListener> {
         none()
@@ -349,8 +433,14 @@ impl Io for MemoryIo {
     async fn connect(&self, _: SocketAddr, _: ConnectOptions) -> io::Result<MemoryStream> {
         none()
     }
-    async fn bind(&self, _: SocketAddr, _: DatagramOptions) -> io::Result<Self::Socket> {
-        none()
+    async fn bind(&self, address: SocketAddr, _: DatagramOptions) -> io::Result<MemorySocket> {
+        let mut network = self.network.lock().expect("not poisoned");
+        network.ports += 1;
+        let port = if address.port() == 0 { 10_000 + network.ports } else { address.port() };
+        let address = SocketAddr::new(address.ip(), port);
+        network.sockets.insert(address, Mailbox::default());
+        drop(network);
+        Ok(MemorySocket { network: Arc::clone(&self.network), address })
     }
     async fn lookup(&self, _: &str, _: u16) -> io::Result<Vec<SocketAddr>> {
         none()
