@@ -33,12 +33,15 @@ pub enum Space {
 #[derive(Clone, Default)]
 pub struct Plan(Arc<Mutex<Planned>>);
 
+/// A change to bytes, in place.
+type Edit = Box<dyn FnOnce(&mut [u8]) + Send>;
+
 #[derive(Default)]
 struct Planned {
     packets: VecDeque<Packet>,
     /// The connection id that the client chose.
     own_id: Vec<u8>,
-    hello: Option<Box<dyn FnOnce(&mut [u8]) + Send>>,
+    hello: Option<Edit>,
 }
 
 struct Packet {
