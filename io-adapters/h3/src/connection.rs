@@ -90,11 +90,8 @@ impl<B: Buf> h3::quic::Connection<B> for Connection {
         cx: &mut Context<'_>,
     ) -> Poll<Result<RecvStream, ConnectionErrorIncoming>> {
         let OpenStreams { connection, frame_limit, .. } = &self.opener;
-        loop {
-            match connection.poll_accept_uni(cx, &mut self.unidirectional) {
-                Poll::Ready(accepted) => self.incoming.push(accepted.map_err(error::connection)?),
-                Poll::Pending => break,
-            }
+        while let Poll::Ready(accepted) = connection.poll_accept_uni(cx, &mut self.unidirectional) {
+            self.incoming.push(accepted.map_err(error::connection)?);
         }
         let next = ready!(self.incoming.poll_next(cx, connection, *frame_limit));
         Poll::Ready(next.ok_or_else(|| error::connection(ConnectionError::LocallyClosed)))

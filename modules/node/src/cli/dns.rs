@@ -3,6 +3,7 @@
 use super::Failure;
 use super::dns_serve::DnsServe;
 use super::output::say;
+use super::trust::TrustFlags;
 use crate::backends::{SIMULATED, Visit, with_backend};
 use clap::{Args, Subcommand};
 use shroud_ghostwire::dns::{
@@ -15,7 +16,6 @@ use shroud_quic::{ClientConfig, ConnectionPool, Endpoint, EndpointConfig, PoolLi
 use shroud_runtime::{Backend, Runtime};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;

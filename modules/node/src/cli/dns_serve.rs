@@ -1,7 +1,7 @@
 //! `shroud dns serve`: zones from files, over every transport.
 
 use super::Failure;
-use super::node::{start_logging, stop_on_signals, write_whole};
+use super::node::{listen_to_signals, start_logging, write_whole};
 use super::output::say;
 use crate::backends::{SIMULATED, Visit, with_backend};
 use clap::Args;
@@ -77,7 +77,7 @@ impl DnsServe {
         }
         let mut config = Config::default();
         config.cores = self.cores.unwrap_or(config.cores);
-        stop_on_signals(config.stop.clone())?;
+        listen_to_signals(config.stop.clone(), false)?;
         let backend = self.backend.clone();
         let server = Server::new(Zones::new(zones), Limits::default());
         with_backend(&backend, Start { serve: self, server, config }).map_err(Failure::usage)?

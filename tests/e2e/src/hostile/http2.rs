@@ -56,7 +56,8 @@ pub async fn resets<R: Runtime>(runtime: R) {
         let block = [request("GET", "/never"), field(b"connection", b"close")].concat();
         frame(HEADERS, END_HEADERS | END_STREAM, stream, &block)
     };
-    let kinds: [(&str, &(dyn Fn(u32) -> Vec<u8> + Sync)); 4] = [
+    type Kind<'a> = (&'a str, &'a (dyn Fn(u32) -> Vec<u8> + Sync));
+    let kinds: [Kind<'_>; 4] = [
         ("rapid resets", &rapid),
         ("resets by windows of nothing", &made),
         ("resets by windows beyond 2^31", &overflow),

@@ -33,12 +33,15 @@ pub enum Space {
 #[derive(Clone, Default)]
 pub struct Plan(Arc<Mutex<Planned>>);
 
+/// A change to bytes, in place.
+type Edit = Box<dyn FnOnce(&mut [u8]) + Send>;
+
 #[derive(Default)]
 struct Planned {
     packets: VecDeque<Packet>,
     /// The connection id that the client chose.
     own_id: Vec<u8>,
-    hello: Option<Box<dyn FnOnce(&mut [u8]) + Send>>,
+    hello: Option<Edit>,
 }
 
 struct Packet {
@@ -65,7 +68,7 @@ impl Plan {
     }
 
     /// Packets that were not sent yet.
-    pub fn len(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.0.lock().unwrap().packets.len()
     }
 
@@ -288,11 +291,11 @@ impl<R: Runtime> Client<R> {
     /// The same, with more bits set in its first byte.
     pub async fn inject_packet(&mut self, bits: u8, frames: Vec<u8>) {
         self.plan.packet(Space::OneRtt, bits, frames);
-        while self.plan.len() > 0 && self.lost.is_none() {
+        while self.plan.waiting() > 0 && self.lost.is_none() {
             // A datagram makes a packet of that size.
             let _ = self.connection.datagrams().send(Bytes::from(vec![0; 1000]), true);
             self.flush().await;
-            if self.plan.len() > 0 {
+            if self.plan.waiting() > 0 {
                 self.step(Duration::from_millis(5)).await;
             }
         }
