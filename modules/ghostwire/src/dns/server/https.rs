@@ -12,7 +12,6 @@ use bytes::Bytes;
 use shroud_dns::request::MAX_REQUEST;
 use shroud_dns::{Received, receive};
 use shroud_runtime::Runtime;
-use std::future::Future;
 use std::sync::Arc;
 
 /// Answers DNS questions over HTTP. Made by [`Server::https`](super::Server::https).
@@ -94,8 +93,8 @@ pub(in crate::dns) fn is_media_type(value: &[u8]) -> bool {
 }
 
 impl<R: Runtime, H: Handler> HttpHandler for Https<R, H> {
-    fn handle(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send {
-        async move { self.respond(request).await.unwrap_or_else(|refused| refused) }
+    async fn handle(&self, request: Request<Body>) -> Response<Body> {
+        self.respond(request).await.unwrap_or_else(|refused| refused)
     }
 }
 
