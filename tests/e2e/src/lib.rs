@@ -16,6 +16,7 @@ pub mod grpc;
 mod grpc_descriptors;
 #[cfg(test)]
 pub mod grpc_hostile;
+#[cfg(test)]
 pub mod hostile;
 #[cfg(test)]
 pub mod http;

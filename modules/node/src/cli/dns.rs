@@ -105,11 +105,7 @@ impl Ask {
             return Err(Failure::usage("backend sim has no real network: it can ask nobody"));
         }
         let parsed = self.parse()?;
-        let trust = if self.tls || self.https || self.quic {
-            Some(self.trust.trust()?)
-        } else {
-            None
-        };
+        let trust = if self.tls || self.https || self.quic { Some(self.trust.trust()?) } else { None };
         let backend = self.backend.clone();
         with_backend(&backend, Run { ask: self, parsed, trust }).map_err(Failure::usage)?
     }

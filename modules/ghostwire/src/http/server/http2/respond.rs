@@ -104,7 +104,8 @@ pub(super) async fn respond<R: Runtime, H: Handler>(
         Body::received_http2(body, Arc::clone(info), deadline, limits.body_bytes)
     });
     // A call of gRPC has limits of its own; whoever else reads such a body still meets the one for bodies.
-    let length = if is_call(request.headers()) { 0 } else { http_body::Body::size_hint(request.body()).lower() };
+    let length =
+        if is_call(request.headers()) { 0 } else { http_body::Body::size_hint(request.body()).lower() };
     let tunnel = Tunnel::of(&mut request);
     let refused = refuse(&mut request, length, limits, in_work.over_limit).or_else(|| without_path(&request));
     let mut response = match refused {
