@@ -3,6 +3,7 @@
 //! | hyper asks for | here |
 //! |---|---|
 //! | `rt::Read + rt::Write` | [`HyperIo`] over any `futures_io` stream |
+//! | (the other way) | [`FuturesIo`] over hyper's streams, after an upgrade |
 //! | `rt::Timer`, `rt::Sleep` | [`HyperTimer`], [`HyperSleep`] over the seam's alarms |
 //! | `rt::Executor` | [`HyperExecutor`], which spawns named tasks of one class |
 //!
@@ -20,7 +21,9 @@
 mod executor;
 mod io;
 mod timer;
+mod upgraded;
 
 pub use executor::HyperExecutor;
 pub use io::HyperIo;
 pub use timer::{HyperSleep, HyperTimer};
+pub use upgraded::FuturesIo;

@@ -1,7 +1,8 @@
 //! How a client does TLS.
 
-use crate::certificate::{Certificate, CertificateError, all_certificates};
-use crate::server::{ConfigError, MAX_ANCHORS, anchors};
+use crate::anchors;
+use crate::certificate::Certificate;
+use crate::server::ConfigError;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{
@@ -10,7 +11,6 @@ use rustls::crypto::{
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::SingleCertAndKey;
 use rustls::time_provider::TimeProvider;
-use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ impl Trust {
     /// # Errors
     /// [`ConfigError`] when there is none, or one cannot be read.
     pub fn from_pem(text: &[u8]) -> Result<Self, ConfigError> {
-        anchors(text).map(Self::Anchors)
+        anchors::strict(text).map(Self::Anchors)
     }
 
     /// The anchors of a system's bundle: those that cannot be read are left out, as old ones often cannot.
@@ -42,12 +42,7 @@ impl Trust {
     /// # Errors
     /// [`ConfigError`] when there is none that can be read.
     pub fn from_bundle(text: &[u8]) -> Result<Self, ConfigError> {
-        let mut roots = RootCertStore::empty();
-        let (taken, _) = roots.add_parsable_certificates(all_certificates(text, MAX_ANCHORS)?);
-        if taken == 0 {
-            return Err(CertificateError::NoCertificate.into());
-        }
-        Ok(Self::Anchors(Arc::new(roots)))
+        anchors::lenient(text).map(Self::Anchors)
     }
 }
 
@@ -106,10 +101,8 @@ impl ClientOptions {
     /// # Errors
     /// [`ConfigError`].
     pub fn config(&self) -> Result<ClientConfig, ConfigError> {
-        let versions: &[&rustls::SupportedProtocolVersion] =
-            if self.only_13 { &[&TLS13] } else { &[&TLS13, &TLS12] };
         let builder = ClientConfig::builder_with_details(Arc::clone(&self.provider), Arc::clone(&self.clock))
-            .with_protocol_versions(versions)?;
+            .with_protocol_versions(anchors::versions(self.only_13))?;
         let builder = match &self.trust {
             Trust::Anchors(roots) => builder.with_webpki_verifier(
                 WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(&self.provider))

@@ -8,6 +8,7 @@
 //! | `certificate` | a [`Certificate`]: chain and key, checked when they are read |
 //! | `resolver` | [`Certificates`]: which one a client gets, replaced while connections go on |
 //! | `server`, `client` | [`ServerOptions`], [`ClientOptions`] |
+//! | `anchors` | trust anchors out of PEM, for both |
 //! | `tickets` | session tickets, for all shards of a node |
 //! | `dev` | certificates for development |
 //!
@@ -19,6 +20,7 @@
 )]
 #![forbid(unsafe_code)]
 
+mod anchors;
 mod certificate;
 mod client;
 mod dev;

@@ -1,17 +1,16 @@
 //! How a server does TLS.
 
-use crate::certificate::{CertificateError, all_certificates};
+use crate::anchors;
+use crate::certificate::CertificateError;
 use crate::resolver::Certificates;
 use crate::tickets::Tickets;
 use rustls::crypto::CryptoProvider;
-use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::server::{
+    NoServerSessionStorage, ServerSessionMemoryCache, VerifierBuilderError, WebPkiClientVerifier,
+};
 use rustls::time_provider::TimeProvider;
-use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
 use std::sync::Arc;
-
-/// Trust anchors in one text, at most.
-pub(crate) const MAX_ANCHORS: usize = 4096;
 
 /// Whom a server lets in.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +56,7 @@ pub struct ServerOptions {
     protocols: Vec<Vec<u8>>,
     resumption: bool,
     only_13: bool,
+    early_sessions: usize,
 }
 
 impl ServerOptions {
@@ -74,6 +74,7 @@ impl ServerOptions {
             protocols: Vec::new(),
             resumption: true,
             only_13: false,
+            early_sessions: 0,
         }
     }
 
@@ -102,15 +103,27 @@ impl ServerOptions {
         Self { only_13: true, ..self }
     }
 
+    /// Takes early data (0-RTT, RFC 8446 8) over QUIC from clients whose session is among the last so many, which this
+    /// configuration then remembers: each is good for one connection, so that early data is not taken twice by the shards
+    /// that share the configuration. Another process may take it again. Default: none.
+    #[must_use]
+    pub fn early_data(self, sessions: usize) -> Self {
+        Self { early_sessions: sessions, ..self }
+    }
+
+    /// The certificates, to be replaced while connections go on.
+    #[must_use]
+    pub fn certificates(&self) -> &Arc<Certificates> {
+        &self.certificates
+    }
+
     /// The configuration. Each one made has ticket keys of its own.
     ///
     /// # Errors
     /// [`ConfigError`].
     pub fn config(&self) -> Result<ServerConfig, ConfigError> {
-        let versions: &[&rustls::SupportedProtocolVersion] =
-            if self.only_13 { &[&TLS13] } else { &[&TLS13, &TLS12] };
         let builder = ServerConfig::builder_with_details(Arc::clone(&self.provider), Arc::clone(&self.clock))
-            .with_protocol_versions(versions)?;
+            .with_protocol_versions(anchors::versions(self.only_13))?;
         let verifier = |roots: &Arc<RootCertStore>| {
             WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(&self.provider))
         };
@@ -126,7 +139,11 @@ impl ServerOptions {
         let mut config = builder.with_cert_resolver(Arc::clone(&self.certificates) as _);
         config.alpn_protocols.clone_from(&self.protocols);
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        if self.resumption {
+        if self.resumption && self.early_sessions > 0 {
+            // What QUIC asks for (RFC 9001, 4.6.1).
+            config.max_early_data_size = u32::MAX;
+            config.session_storage = ServerSessionMemoryCache::new(self.early_sessions);
+        } else if self.resumption {
             config.ticketer = Tickets::new(self.provider.secure_random, Arc::clone(&self.clock));
         } else {
             config.send_tls13_tickets = 0;
@@ -135,27 +152,13 @@ impl ServerOptions {
     }
 }
 
-/// Trust anchors from PEM, at least one.
-pub(crate) fn anchors(text: &[u8]) -> Result<Arc<RootCertStore>, ConfigError> {
-    let mut roots = RootCertStore::empty();
-    for (der, position) in all_certificates(text, MAX_ANCHORS)?.into_iter().zip(1..) {
-        roots
-            .add(der)
-            .map_err(|error| CertificateError::Malformed { position, reason: error.to_string() })?;
-    }
-    if roots.is_empty() {
-        return Err(CertificateError::NoCertificate.into());
-    }
-    Ok(Arc::new(roots))
-}
-
 impl ClientCertificates {
     /// They must have one that leads to an anchor of this PEM text.
     ///
     /// # Errors
     /// [`ConfigError`] when there is none, or one cannot be read.
     pub fn required_from_pem(anchors_text: &[u8]) -> Result<Self, ConfigError> {
-        anchors(anchors_text).map(Self::Required)
+        anchors::strict(anchors_text).map(Self::Required)
     }
 
     /// As [`Self::required_from_pem`], but a client may also have none.
@@ -163,6 +166,6 @@ impl ClientCertificates {
     /// # Errors
     /// [`ConfigError`] when there is none, or one cannot be read.
     pub fn optional_from_pem(anchors_text: &[u8]) -> Result<Self, ConfigError> {
-        anchors(anchors_text).map(Self::Optional)
+        anchors::strict(anchors_text).map(Self::Optional)
     }
 }

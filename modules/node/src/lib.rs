@@ -6,6 +6,7 @@
 //! `backends::tokio::attach()`, `backends::smol::attach(executor)`, `backends::glommio::attach()`; see `examples/`.
 
 pub mod backends;
+mod certificate;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod dev;

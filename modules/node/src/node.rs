@@ -1,34 +1,29 @@
 //! The node: the modules composed over one runtime, shard by shard.
 
+use crate::certificate;
+pub use crate::certificate::LoadCertificate;
 use crate::probe::{Probe, ProbeSummary};
 use crate::rpc::Rpc;
 use shroud_covenant::Covenant;
-use shroud_ghostwire::http::{Cors, Limits, Metrics, Router, Server, handler_fn, json, text};
+use shroud_ghostwire::http::{
+    Cors, Limits, Metrics, OnePort, Port, PortError, Router, Server, handler_fn, json, text,
+};
 use shroud_ghostwire::rpc::{RpcHandler, RpcLimits, over_websocket};
-use shroud_ghostwire::tls::rustls::ServerConfig;
-use shroud_ghostwire::tls::{Certificate, Certificates, SeamClock, ServerOptions, alpn, provider};
 use shroud_ghostwire::{pages, websocket};
 use shroud_ledger::genesis::Genesis;
 use shroud_ledger::store::{Store, StoreError};
-use shroud_runtime::net::Listener as _;
 use shroud_runtime::sync::OnceCell;
-use shroud_runtime::{Class, ListenOptions, Runtime, RuntimeExt};
+use shroud_runtime::{Class, Runtime, Task};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 /// The node's ledger: the journal over the seam, its state in fjall.
 pub type Ledger<R> = shroud_keystone::Ledger<R>;
 
 /// Opens the store of the state in a directory. Called where blocking is allowed.
 pub type OpenStore = Arc<dyn Fn(&Path) -> Result<Arc<dyn Store>, StoreError> + Send + Sync>;
-
-/// Gives the node's certificate at a time (since the Unix epoch), with entropy to make one of. Called where blocking is
-/// allowed; the error says what to repair.
-pub type LoadCertificate =
-    Arc<dyn Fn(Duration, &mut dyn FnMut(&mut [u8])) -> Result<Certificate, String> + Send + Sync>;
 
 /// What a node does.
 #[derive(Clone)]
@@ -41,8 +36,10 @@ pub struct NodeConfig {
     pub store: OpenStore,
     /// Where HTTP and JSON-RPC are served; port 0 picks a free one.
     pub listen: SocketAddr,
-    /// Serve over TLS with this certificate; in the clear without.
+    /// Serve over TLS with this certificate, and over HTTP/3 too, on the same port in UDP; in the clear without.
     pub certificate: Option<LoadCertificate>,
+    /// With each message, the certificate is loaded anew, for connections that begin afterwards.
+    pub reload: Option<shroud_runtime::sync::channel::Receiver<()>>,
     /// The HTTP server's limits, on each shard.
     pub limits: Limits,
     /// The JSON-RPC server's limits.
@@ -72,6 +69,7 @@ impl NodeConfig {
             store: Arc::new(|state| Ok(Arc::new(shroud_fjall::FjallStore::open(state)?))),
             listen: Self::DEFAULT_LISTEN,
             certificate: None,
+            reload: None,
             limits,
             rpc,
             keystone: shroud_keystone::Config::default(),
@@ -137,8 +135,7 @@ struct Shared<R: Runtime> {
 /// What shard 0 has opened for all.
 #[derive(Clone)]
 struct Started<R: Runtime> {
-    address: SocketAddr,
-    tls: Option<Arc<ServerConfig>>,
+    on: OnePort,
     ledger: Ledger<R>,
     covenant: Covenant<R>,
 }
@@ -203,7 +200,7 @@ impl<R: Runtime> Node<R> {
 
     async fn lead(&self, runtime: &R) -> Result<(), NodeError> {
         let opened = self.open(runtime).await;
-        let (listener, started) = match opened {
+        let (port, started, _renewal) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 let _ = self.shared.started.set(None).await;
@@ -212,7 +209,7 @@ impl<R: Runtime> Node<R> {
         };
         let ledger = started.ledger.clone();
         let _ = self.shared.started.set(Some(started.clone())).await;
-        let served = self.serve(runtime, listener, started).await;
+        let served = self.serve(runtime, port, started).await;
         if served.is_err() {
             runtime.stopping().cancel();
         }
@@ -228,23 +225,27 @@ impl<R: Runtime> Node<R> {
         let _done = TellOnDrop(self.shared.serving.clone());
         // Shard 0 reports why there is nothing to serve.
         let Some(started) = self.shared.started.wait().await.clone() else { return Ok(()) };
-        let listener = listen(runtime, started.address).await?;
+        let port = started.on.bind(runtime).await?;
         let started = Started { covenant: started.covenant.on_shard(runtime.clone()), ..started };
         let ledger = started.ledger.on_shard(runtime.clone());
-        self.serve(runtime, listener, Started { ledger, ..started }).await
+        self.serve(runtime, port, Started { ledger, ..started }).await
     }
 
     /// Binds the address first, so that a busy one is known before a long recovery, then opens the ledger.
-    async fn open(&self, runtime: &R) -> Result<(R::Listener, Started<R>), NodeError> {
+    async fn open(&self, runtime: &R) -> Result<(Port<R>, Started<R>, Option<Task<()>>), NodeError> {
         let config = &self.shared.config;
-        let several = runtime.shard().count > 1 && config.listen.port() != 0;
-        let listener = if several {
-            listen_first(runtime, config.listen).await?
-        } else {
-            listen(runtime, config.listen).await?
-        };
-        let address = listener.local_addr().map_err(|error| cannot_listen(config.listen, &error))?;
-        let tls = self.tls(runtime).await?;
+        let mut on = OnePort::new(config.listen);
+        let mut renewal = None;
+        if let Some(load) = &config.certificate {
+            let tls = certificate::tls(runtime, load).await;
+            let tls = tls.map_err(|reason| NodeError::Certificate(reason.into()))?;
+            if let Some(asked) = config.reload.clone() {
+                let renew = certificate::renew(runtime.clone(), Arc::clone(load), tls.clone(), asked);
+                renewal = Some(runtime.spawn("certificate", renew));
+            }
+            on = on.with_tls(tls).with_quic(|quic| quic.limits.connections = config.limits.connections);
+        }
+        let port = on.bind(runtime).await?;
         let refuse = |reason: String| NodeError::Ledger {
             data: config.data.display().to_string().into(),
             reason: reason.into(),
@@ -265,44 +266,22 @@ impl<R: Runtime> Node<R> {
             ledger.code_cache().clone(),
             config.covenant,
         );
-        Ok((listener, Started { address, tls, ledger, covenant }))
+        Ok((port, Started { on, ledger, covenant }, renewal))
     }
 
-    /// What all shards share of TLS: the certificate, and the keys of tickets.
-    async fn tls(&self, runtime: &R) -> Result<Option<Arc<ServerConfig>>, NodeError> {
-        let Some(load) = self.shared.config.certificate.clone() else { return Ok(None) };
-        let failed = |reason: String| NodeError::Certificate(reason.into());
-        let entropy = runtime.clone();
-        let now = runtime.unix_time();
-        let certificate = runtime
-            .offload(move || load(now, &mut |out: &mut [u8]| entropy.fill(out)))
-            .await
-            .map_err(|error| failed(error.to_string()))?
-            .map_err(failed)?;
-        let certificates = Certificates::new(vec![certificate]).map_err(|error| failed(error.to_string()))?;
-        let config = ServerOptions::new(provider(), SeamClock::new(runtime.clone()), certificates)
-            .protocols(&[alpn::H2, alpn::HTTP_1_1])
-            .config()
-            .map_err(|error| failed(error.to_string()))?;
-        Ok(Some(Arc::new(config)))
-    }
-
-    async fn serve(&self, runtime: &R, listener: R::Listener, started: Started<R>) -> Result<(), NodeError> {
+    async fn serve(&self, runtime: &R, port: Port<R>, started: Started<R>) -> Result<(), NodeError> {
         let shared = &self.shared;
         let probe = shared.probe.run(runtime.clone());
         let _probe = runtime.spawn_in(Class::Monitoring, "scheduling-probe", probe);
-        let (address, tls) = (started.address, started.tls.clone());
+        let address = port.local_addr();
         let router = self.router(runtime, started);
-        let mut server = Server::new(router, shared.config.limits.clone())
+        let server = Server::new(router, shared.config.limits.clone())
             .map_err(|error| NodeError::Config(error.to_string().into()))?
             .with_metrics(shared.metrics.clone());
-        if let Some(tls) = tls {
-            server = server.with_tls(tls);
-        }
         if shared.listening.fetch_add(1, Ordering::SeqCst) + 1 == runtime.shard().count {
             (shared.on_ready)(address);
         }
-        server.serve(runtime, listener).await.map_err(|error| NodeError::Serve(error.to_string().into()))
+        server.serve_port(runtime, port).await.map_err(|error| NodeError::Serve(error.to_string().into()))
     }
 
     fn router(&self, runtime: &R, started: Started<R>) -> Router {
@@ -362,31 +341,19 @@ impl<R: Runtime> Node<R> {
     }
 }
 
-/// Listens as the first of several shards. They share the address by SO_REUSEPORT, which would let a second node join in:
-/// that is refused by listening alone for a moment before.
-async fn listen_first<R: Runtime>(runtime: &R, address: SocketAddr) -> Result<R::Listener, NodeError> {
-    /// A listener may close a moment after its drop: this often it is looked again, two seconds in all.
-    const LOOKS: u32 = 100;
-    const PAUSE: Duration = Duration::from_millis(20);
-    let alone = ListenOptions { reuse_port: false, ..ListenOptions::default() };
-    drop(runtime.listen(address, alone).await.map_err(|error| cannot_listen(address, &error))?);
-    let shared = ListenOptions { reuse_port: true, ..ListenOptions::default() };
-    for _ in 0..LOOKS {
-        match runtime.listen(address, shared).await {
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => runtime.sleep(PAUSE).await,
-            result => return result.map_err(|error| cannot_listen(address, &error)),
+impl From<PortError> for NodeError {
+    fn from(error: PortError) -> Self {
+        match error {
+            PortError::Listen { address, source } => {
+                Self::Listen { address, reason: source.to_string().into() }
+            }
+            PortError::Quic { address, source } => {
+                let reason = format!("{source} (in UDP, for HTTP/3)");
+                Self::Listen { address, reason: reason.into() }
+            }
+            error => Self::Serve(error.to_string().into()),
         }
     }
-    listen(runtime, address).await
-}
-
-async fn listen<R: Runtime>(runtime: &R, address: SocketAddr) -> Result<R::Listener, NodeError> {
-    let options = ListenOptions { reuse_port: runtime.shard().count > 1, ..ListenOptions::default() };
-    runtime.listen(address, options).await.map_err(|error| cannot_listen(address, &error))
-}
-
-fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> NodeError {
-    NodeError::Listen { address, reason: error.to_string().into() }
 }
 
 /// Tells shard 0 that this shard is done, however it ends.

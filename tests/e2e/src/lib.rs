@@ -23,6 +23,8 @@ pub mod http_hostile;
 #[cfg(test)]
 pub mod ledger;
 #[cfg(test)]
+pub mod one_port;
+#[cfg(test)]
 pub mod proxy;
 #[cfg(test)]
 pub use proxy::{failures as proxy_failures, hostile as proxy_hostile, through as proxy_through};
@@ -80,9 +82,24 @@ macro_rules! tests_of {
                 crate::ledger::every_shard_submits(&$backend);
             }
 
+            #[test]
+            fn several_shards_on_one_port() {
+                crate::one_port::several_shards(&$backend);
+            }
+
             crate::quic_tests!($backend);
 
             crate::tests! { $backend;
+                one_port {
+                    all_versions,
+                    in_the_clear,
+                    web_sockets,
+                    alternatives,
+                    early_data,
+                    new_certificates_under_load,
+                    draining,
+                    limits_hold_for_all,
+                }
                 http {
                     keep_alive_and_methods,
                     pipelined_answers_keep_their_order,
@@ -160,6 +177,7 @@ macro_rules! tests_of {
                     bodies,
                     idle_connections,
                     draining,
+                    tunnels,
                 }
                 grpc {
                     all_kinds,

@@ -67,15 +67,7 @@ pub struct Http3Client<R: Runtime> {
     /// Hosts whose address is given.
     known: BTreeMap<String, IpAddr>,
     /// Who is asked, whatever a request's address says.
-    only: Option<Only>,
-}
-
-/// The one server of a client.
-#[derive(Clone)]
-struct Only {
-    server: Server,
-    /// That its certificate must be for.
-    name: String,
+    only: Option<Server>,
 }
 
 struct Shared<R: Runtime> {
@@ -87,7 +79,25 @@ struct Shared<R: Runtime> {
     places: Mutex<BTreeMap<Server, Place>>,
 }
 
-type Server = (String, u16);
+/// A server: the name that its certificate must be for, and where it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Server {
+    name: String,
+    host: String,
+    port: u16,
+}
+
+/// A request that got no response, given back when nothing of it was sent.
+pub(super) struct Unanswered {
+    pub(super) error: Http3Error,
+    pub(super) unsent: Option<Box<Request<Body>>>,
+}
+
+impl From<Http3Error> for Unanswered {
+    fn from(error: Http3Error) -> Self {
+        Self { error, unsent: None }
+    }
+}
 
 struct Place {
     opened: Arc<AsyncMutex<Option<Opened>>>,
@@ -138,7 +148,7 @@ impl<R: Runtime> Http3Client<R> {
     /// certificate must be for `name`.
     #[must_use]
     pub(crate) fn with_server(self, host: &str, port: u16, name: &str) -> Self {
-        Self { only: Some(Only { server: (host.to_owned(), port), name: name.to_owned() }), ..self }
+        Self { only: Some(Server { name: name.to_owned(), host: host.to_owned(), port }), ..self }
     }
 
     /// Sends a request and waits for the head of its response, whose body then streams. A body of the request is sent by a task of its
@@ -152,36 +162,53 @@ impl<R: Runtime> Http3Client<R> {
     /// # Errors
     /// [`Http3Error`].
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Http3Error> {
+        self.send_to(request, None).await.map_err(|unanswered| unanswered.error)
+    }
+
+    /// As [`Http3Client::send`], to another host (unless it is empty) and port than the address says; the certificate must still
+    /// be for the address's host.
+    pub(super) async fn send_to(
+        &self,
+        request: Request<Body>,
+        elsewhere: Option<(String, u16)>,
+    ) -> Result<Response<Body>, Unanswered> {
         let uri = request.uri();
         let (Some(host), true) = (uri.host(), uri.scheme() == Some(&Scheme::HTTPS)) else {
-            return Err(Http3Error::Address(uri.clone()));
+            return Err(Http3Error::Address(uri.clone()).into());
         };
-        let server = match &self.only {
-            Some(only) => only.server.clone(),
-            None => (host.trim_matches(['[', ']']).to_owned(), uri.port_u16().unwrap_or(443)),
+        let bare = |host: &str| host.trim_matches(['[', ']']).to_owned();
+        let name = bare(host);
+        let server = match (&self.only, elsewhere) {
+            (Some(only), _) => only.clone(),
+            (None, Some((host, port))) if !host.is_empty() => Server { name, host: bare(&host), port },
+            (None, Some((_, port))) => Server { host: name.clone(), name, port },
+            (None, None) => Server { host: name.clone(), name, port: uri.port_u16().unwrap_or(443) },
         };
         let bodiless = request.body().is_end_stream();
         let early = bodiless && request.method().is_safe();
+        let opened = match self.open(&server, early).await {
+            Ok(opened) => opened,
+            Err(error) => return Err(Unanswered { error, unsent: Some(Box::new(request)) }),
+        };
         let (parts, body) = request.into_parts();
         let head = Request::from_parts(parts, ());
-        let opened = self.open(&server, early).await?;
         if let (true, Some(data)) = (bodiless, opened.early.clone()) {
             match self.exchange(opened, head.clone(), Body::empty()).await {
                 Err(Http3Error::Request(_) | Http3Error::Http(_)) if !data.accepted().await => {}
-                outcome => return outcome,
+                outcome => return Ok(outcome?),
             }
             self.forget(&server);
             let opened = self.open(&server, false).await?;
-            return self.exchange(opened, head, body).await;
+            return Ok(self.exchange(opened, head, body).await?);
         }
         if let Some(data) = &opened.early
             && !data.accepted().await
         {
             self.forget(&server);
             let opened = self.open(&server, false).await?;
-            return self.exchange(opened, head, body).await;
+            return Ok(self.exchange(opened, head, body).await?);
         }
-        self.exchange(opened, head, body).await
+        Ok(self.exchange(opened, head, body).await?)
     }
 
     /// Lets go of all connections.
@@ -233,7 +260,8 @@ impl<R: Runtime> Http3Client<R> {
         Ok(fresh)
     }
 
-    async fn connect(&self, (host, port): &Server, early: bool) -> Result<Opened, Http3Error> {
+    async fn connect(&self, server: &Server, early: bool) -> Result<Opened, Http3Error> {
+        let Server { name, host, port } = server;
         let Shared { runtime, endpoint, config, limits, drivers, .. } = &*self.shared;
         let found = match self.known.get(host) {
             Some(address) => vec![SocketAddr::new(*address, *port)],
@@ -247,7 +275,6 @@ impl<R: Runtime> Http3Client<R> {
         let address = address.ok_or_else(|| {
             Http3Error::Lookup(host.clone(), io::Error::from(io::ErrorKind::AddrNotAvailable))
         })?;
-        let name = self.only.as_ref().map_or(host, |only| &only.name);
         let connecting = endpoint.connect(config, address, name)?;
         let (connection, data) = match if early { connecting.into_0rtt() } else { Err(connecting) } {
             Ok((connection, data)) => (connection, Some(Arc::new(data))),

@@ -5,7 +5,7 @@
 //! pipelined responses, refusal of ambiguous framing, lingering close, and a graceful drain.
 
 mod body;
-mod client;
+pub(crate) mod client;
 mod cors;
 mod files;
 mod handler;
@@ -21,11 +21,13 @@ pub(crate) mod upgrade;
 
 pub use body::{Body, BodyError};
 pub(crate) use client::Opened;
-pub use client::{Client, ClientError, ClientLimits, Proxy};
+pub use client::{Alternatives, Client, ClientError, ClientLimits, InvalidAlternatives, Proxy, UseHttp3};
 pub use cors::Cors;
 pub use files::{FileOptions, Files};
 pub use handler::{Handler, HandlerFn, handler_fn};
-pub use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+pub use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
+};
 pub use http3_client::{Http3Client, Http3Error};
 pub use info::ConnectionInfo;
 pub use limits::{Http2Limits, InvalidLimits, Limits};
@@ -35,4 +37,4 @@ pub use middleware::{
 };
 pub use response::{json, refusal, status, text};
 pub use router::Router;
-pub use server::{ServeError, Server};
+pub use server::{OnePort, Port, PortError, ServeError, Server, Tls};

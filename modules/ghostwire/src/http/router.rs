@@ -3,6 +3,7 @@
 use super::body::Body;
 use super::handler::{AnyHandler, Handler};
 use super::response::{refusal, status};
+use super::upgrade;
 use http::header::{ALLOW, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use std::future::Future;
 ///
 /// A path matches exactly, or with everything below it when it was registered with a trailing `/*`; the longest
 /// match wins. An unknown path is answered 404, a known one with another method 405 and `Allow`. `HEAD` is answered
-/// by the `GET` handler (its body is not sent), `OPTIONS` by 204 and `Allow` unless the path has its own.
+/// by the `GET` handler (its body is not sent), and so is extended `CONNECT` (WebSocket over HTTP/2, RFC 8441); `OPTIONS` by 204 and `Allow` unless the path has its own.
 #[derive(Default)]
 pub struct Router {
     exact: BTreeMap<String, Endpoint>,
@@ -80,7 +81,9 @@ impl Handler for Router {
     /// Hands the handler's own future on: wrapping it would move each request and response twice more.
     fn handle(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send {
         let endpoint = self.find(request.uri().path());
-        match endpoint.and_then(|endpoint| endpoint.handler(request.method())) {
+        let get = Method::GET;
+        let method = if upgrade::is_extended(&request) { &get } else { request.method() };
+        match endpoint.and_then(|endpoint| endpoint.handler(method)) {
             Some(handler) => handler.handle_any(request),
             None => Box::pin(std::future::ready(unanswered(endpoint, request.method()))),
         }

@@ -1,9 +1,11 @@
-//! Connections that leave HTTP for another protocol (RFC 9110 7.8).
+//! Connections that leave HTTP for another protocol (RFC 9110, 7.8), and streams that do (RFC 8441).
 
 use super::body::Body;
 use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
-use http::Response;
+use http::{Method, Request, Response};
+use hyper::ext::Protocol;
+use shroud_runtime::net::ReadUninit;
 use shroud_runtime::{Alarm, CancellationToken, Runtime};
 use std::future::Future;
 use std::pin::Pin;
@@ -14,6 +16,11 @@ use std::time::Instant;
 pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+
+/// What a connection's task reads and writes: a socket, with TLS or without.
+pub(crate) trait Stream: ReadUninit + AsyncWrite + Send + Unpin + 'static {}
+
+impl<T: ReadUninit + AsyncWrite + Send + Unpin + 'static> Stream for T {}
 
 /// What a connection needs of its runtime, without the runtime's type.
 pub(crate) struct Seam {
@@ -58,4 +65,15 @@ pub(crate) fn detach(response: &mut Response<Body>) -> Option<Takeover> {
     let Pending(takeover) = response.extensions_mut().remove()?;
     let mut takeover = takeover.lock().unwrap_or_else(PoisonError::into_inner);
     takeover.take()
+}
+
+/// Whether this is an extended CONNECT request (RFC 8441, 4): it names a protocol to go on with.
+pub(crate) fn is_extended<B>(request: &Request<B>) -> bool {
+    request.method() == Method::CONNECT && request.extensions().get::<Protocol>().is_some()
+}
+
+/// Whether it names this one.
+pub(crate) fn is_extended_for<B>(request: &Request<B>, protocol: &str) -> bool {
+    is_extended(request)
+        && request.extensions().get::<Protocol>().is_some_and(|named| named.as_str() == protocol)
 }

@@ -1,14 +1,17 @@
-//! The client's side: from an address to a socket.
+//! The client's side: from an address to a socket, over HTTP/1.1 or a stream of HTTP/2.
 
 use super::socket::WebSocket;
-use crate::http::upgrade::{Seam, Transport, Upgraded};
-use crate::http::{Body, HeaderMap, HeaderValue, Request, Uri, header};
+use crate::http::client::tunnel;
+use crate::http::upgrade::{Seam, Stream, Upgraded};
+use crate::http::{Body, HeaderMap, HeaderValue, Method, Request, Uri, header};
+use bytes::Bytes;
+use http::uri::Scheme;
 use hyper::client::conn::http1::Builder;
+use hyper::ext::Protocol;
 use shroud_hyper::HyperIo;
-use shroud_runtime::net::ReadUninit;
 use shroud_runtime::{ConnectOptions, Runtime, RuntimeExt};
-use shroud_rustls::HandshakeError;
 use shroud_rustls::rustls::ClientConfig;
+use shroud_rustls::{HandshakeError, alpn};
 use shroud_websocket::deflate::{Codecs, Compression};
 use shroud_websocket::handshake::{Opening, OpeningError};
 use shroud_websocket::{Connection, Masks, Role, Settings};
@@ -40,8 +43,11 @@ pub struct ConnectTo {
     pub connect_time: Duration,
     /// The compressors that connections share.
     pub codecs: Codecs,
-    /// How to do TLS, for `wss://` addresses. Default none: they are refused.
+    /// How to do TLS, for `wss://` addresses. Default none: they are refused. Where the server chooses HTTP/2 from its protocols
+    /// (ALPN), a stream of that is opened (RFC 8441), which not all servers offer.
     pub tls: Option<Arc<ClientConfig>>,
+    /// Use HTTP/2 for `ws://` addresses too, whose servers must know it. Default no.
+    pub http2_in_clear: bool,
 }
 
 impl Default for ConnectTo {
@@ -54,6 +60,7 @@ impl Default for ConnectTo {
             connect_time: Duration::from_secs(10),
             codecs: Codecs::new(),
             tls: None,
+            http2_in_clear: false,
         }
     }
 }
@@ -122,17 +129,63 @@ async fn open<R: Runtime>(
     let host = address.host().filter(|host| !host.is_empty()).ok_or_else(refuse)?;
     let port = address.port_u16().unwrap_or(if secure { 443 } else { 80 });
     if !secure {
-        return shake(runtime, reach(runtime, host, port).await?, address, to).await;
+        let stream = reach(runtime, host, port).await?;
+        return if to.http2_in_clear {
+            extend(runtime, stream, address, to).await
+        } else {
+            shake(runtime, stream, address, to).await
+        };
     }
     let Some(tls) = to.tls.clone() else { return Err(ConnectError::NoTls(address.clone())) };
     let stream = reach(runtime, host, port).await?;
     let name = host.trim_start_matches('[').trim_end_matches(']');
     let stream = shroud_rustls::connect(stream, &tls, name).await.map_err(|failed| failed.error)?;
-    shake(runtime, stream, address, to).await
+    if stream.handshake().protocol.as_deref() == Some(alpn::H2) {
+        extend(runtime, stream, address, to).await
+    } else {
+        shake(runtime, stream, address, to).await
+    }
+}
+
+/// The opening handshake by extended CONNECT, over HTTP/2 (RFC 8441, 5). A server that does not announce it lets this wait.
+async fn extend<R: Runtime, S: Stream>(
+    runtime: &R,
+    stream: S,
+    address: &Uri,
+    to: ConnectTo,
+) -> Result<(WebSocket, Option<String>), ConnectError> {
+    let refuse = || ConnectError::Address(address.clone());
+    let ConnectTo { protocols, headers, compression, settings, codecs, .. } = to;
+    // The key, which is made of these bytes, is for HTTP/1.1 only.
+    let opening = Opening::new(&[0; 16], protocols, compression)?;
+    let named = named(address).ok_or_else(refuse)?;
+    let scheme = if address.scheme_str() == Some("wss") { Scheme::HTTPS } else { Scheme::HTTP };
+    let path = address.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let uri = Uri::builder().scheme(scheme).authority(named).path_and_query(path).build();
+    let mut request = Request::new(Body::empty());
+    *request.method_mut() = Method::CONNECT;
+    *request.uri_mut() = uri.map_err(|_| refuse())?;
+    *request.headers_mut() = headers;
+    request.headers_mut().extend(opening.headers_extended());
+    request.extensions_mut().insert(Protocol::from_static("websocket"));
+    let header_bytes = u32::try_from(HEADER_BYTES).unwrap_or(u32::MAX);
+    let (answer, tunnel) = tunnel::open(runtime, stream, request, header_bytes).await?;
+    let agreed = opening.accept_extended(&answer)?;
+    let Some(tunnel) = tunnel else { return Err(OpeningError::Status(answer.status()).into()) };
+    let role = Role::Client(masks(runtime));
+    let machine = Connection::new(role, Arc::new(settings), agreed.compression, &codecs, runtime.now());
+    let upgraded = Upgraded { io: Box::new(tunnel), read: Bytes::new(), seam: Seam::of(runtime) };
+    Ok((WebSocket::new(machine, upgraded, None), agreed.protocol))
+}
+
+/// Host and port, without a user's name.
+fn named(address: &Uri) -> Option<&str> {
+    let named = address.authority()?.as_str();
+    Some(named.rsplit('@').next().unwrap_or(named))
 }
 
 /// The opening handshake, over HTTP/1.1.
-async fn shake<R: Runtime, S: Transport + ReadUninit + 'static>(
+async fn shake<R: Runtime, S: Stream>(
     runtime: &R,
     stream: S,
     address: &Uri,
@@ -147,8 +200,7 @@ async fn shake<R: Runtime, S: Transport + ReadUninit + 'static>(
     *request.uri_mut() = path.parse().map_err(|_| refuse())?;
     *request.headers_mut() = to.headers;
     request.headers_mut().extend(opening.headers());
-    let named = address.authority().ok_or_else(refuse)?.as_str();
-    let named = named.rsplit('@').next().unwrap_or(named);
+    let named = named(address).ok_or_else(refuse)?;
     request.headers_mut().insert(header::HOST, HeaderValue::try_from(named).map_err(|_| refuse())?);
 
     let (mut sender, mut connection) =

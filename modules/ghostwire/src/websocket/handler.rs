@@ -77,7 +77,14 @@ where
     A: Future<Output = ()> + Send + 'static,
 {
     fn open(&self, request: Request<Body>) -> Response<Body> {
-        let agreed = match handshake::accept(&request, &self.policy) {
+        // Over HTTP/2 a stream is opened by extended CONNECT (RFC 8441), and answered 200.
+        let extended = upgrade::is_extended(&request);
+        let (agreed, status) = if extended {
+            (handshake::accept_extended(&request, &self.policy), StatusCode::OK)
+        } else {
+            (handshake::accept(&request, &self.policy), StatusCode::SWITCHING_PROTOCOLS)
+        };
+        let agreed = match agreed {
             Ok(agreed) => agreed,
             Err(reason) => {
                 self.metrics.refused();
@@ -86,12 +93,16 @@ where
                 return response;
             }
         };
+        if extended && !upgrade::is_extended_for(&request, "websocket") {
+            self.metrics.refused();
+            return refusal(StatusCode::NOT_IMPLEMENTED, "this address speaks WebSocket only");
+        }
         if !http_body::Body::is_end_stream(request.body()) {
             self.metrics.refused();
             return refusal(StatusCode::BAD_REQUEST, "a WebSocket handshake has no body");
         }
         let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        *response.status_mut() = status;
         self.hand_over(request, agreed, &mut response);
         response
     }

@@ -71,7 +71,7 @@ pub(crate) struct NodeFlags {
     #[serde(default, with = "super::keep_segments", skip_serializing_if = "Option::is_none")]
     pub keep_segments: Option<KeepSegments>,
 
-    /// Serve over TLS (https, HTTP/2 too) with the certificate chain in this PEM file
+    /// Serve over TLS (https, HTTP/2, and HTTP/3 in UDP) with the certificate chain in this PEM file; SIGHUP loads it anew
     #[arg(long, env = "SHROUD_TLS_CERT", value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_cert: Option<PathBuf>,
@@ -170,17 +170,8 @@ impl NodeFlags {
         if let Some(keep) = self.keep_segments {
             config.keystone.keep_segments = keep;
         }
-        config.certificate = match (&self.tls_cert, &self.tls_key, self.tls_dev.unwrap_or(false)) {
-            (Some(certificate), Some(key), false) => {
-                Some(super::tls::from_files(certificate.clone(), key.clone()))
-            }
-            (None, None, true) => Some(super::tls::development(config.data.join("tls"))),
-            (None, None, false) => None,
-            (_, _, true) => {
-                return Err(Failure::usage("a certificate of yours and --tls-dev exclude each other"));
-            }
-            _ => return Err(Failure::usage("--tls-cert and --tls-key belong together")),
-        };
+        let development = self.tls_dev.unwrap_or(false).then(|| config.data.join("tls"));
+        config.certificate = super::tls::choose(self.tls_cert.as_ref(), self.tls_key.as_ref(), development)?;
         Ok(config)
     }
 

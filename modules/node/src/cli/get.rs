@@ -1,41 +1,46 @@
 //! `shroud get`: a small curl.
 
 use super::Failure;
+use super::node::write_whole;
+use super::trust::TrustFlags;
 use clap::Args;
 use shroud_ghostwire::http::{
-    Body, Client, ClientLimits, HeaderName, HeaderValue, Method, Proxy, Request, Response, Uri,
+    Alternatives, Body, Client, ClientLimits, HeaderName, HeaderValue, Http3Client, Method, Proxy, Request,
+    Response, Uri, UseHttp3, Version,
 };
 use shroud_ghostwire::tls::{ClientOptions, SeamClock, Trust, alpn, provider};
-use shroud_runtime::Runtime;
+use shroud_quic::{ClientConfig, Endpoint, EndpointConfig, Transport, VarInt};
+use shroud_runtime::{Runtime, RuntimeExt as _};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Where systems keep the certificates of the authorities that they trust.
-const BUNDLES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
+/// H3_NO_ERROR (RFC 9114, 8.1).
+const NO_ERROR: VarInt = VarInt::from_u32(0x100);
 
-/// Ask an HTTP server, over HTTP/1.1 or HTTP/2, with TLS or without; print the answer's body
+/// How long the server may take to hear that the connection is closed.
+const GOODBYE: Duration = Duration::from_millis(200);
+
+/// Ask an HTTP server, over HTTP/1.1, HTTP/2 or HTTP/3, with TLS or without; print the answer's body
 #[derive(Debug, Args)]
 pub(crate) struct Get {
     /// What to ask for: http://HOST[:PORT]/PATH or https://...
     url: Uri,
     /// HTTP/1.1 only
-    #[arg(short = '1', long, conflicts_with = "http2")]
+    #[arg(short = '1', long, conflicts_with_all = ["http2", "http3"])]
     http1: bool,
     /// HTTP/2 only; to an http:// address without asking first whether the server knows it
-    #[arg(short = '2', long)]
+    #[arg(short = '2', long, conflicts_with = "http3")]
     http2: bool,
-    /// Accept any certificate: whoever sits in between can read and change everything
-    #[arg(short = 'k', long)]
-    insecure: bool,
-    /// Trust the authorities in this PEM file, instead of the system's
-    #[arg(long, value_name = "FILE")]
-    cacert: Option<PathBuf>,
+    /// HTTP/3 only (over QUIC, to https:// addresses)
+    #[arg(short = '3', long, conflicts_with = "proxy")]
+    http3: bool,
+    /// Use HTTP/3 where a server has announced it (Alt-Svc), and remember that in this file for the next time
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["http1", "http2", "http3"])]
+    alt_svc: Option<PathBuf>,
+    #[command(flatten)]
+    trust: TrustFlags,
     /// Write the body to this file
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -57,7 +62,7 @@ pub(crate) struct Get {
     /// Go through this proxy: http://HOST:PORT
     #[arg(short = 'x', long, value_name = "URL")]
     proxy: Option<Uri>,
-    /// Print to standard error how long the answer's header and its body took
+    /// Print to standard error the version of HTTP, and how long the answer's header and its body took
     #[arg(short, long)]
     timing: bool,
     /// Give up when nothing arrives for so long
@@ -67,6 +72,7 @@ pub(crate) struct Get {
 
 /// What an exchange came to.
 struct Took {
+    version: Version,
     header: Duration,
     whole: Duration,
     bytes: u64,
@@ -75,8 +81,11 @@ struct Took {
 impl Get {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let request = self.to_send()?;
-        let trust =
-            if self.url.scheme_str() == Some("https") || self.location { Some(self.trust()?) } else { None };
+        let trust = if self.url.scheme_str() == Some("https") || self.location {
+            Some(self.trust.trust()?)
+        } else {
+            None
+        };
         let proxy = self.proxy.as_ref().map(Proxy::new).transpose().map_err(Failure::usage)?;
         let timing = self.timing;
         let took =
@@ -85,7 +94,8 @@ impl Get {
             )??;
         if timing {
             eprintln!(
-                "header after {:.3} ms, all {} bytes after {:.3} ms",
+                "{:?}: header after {:.3} ms, all {} bytes after {:.3} ms",
+                took.version,
                 took.header.as_secs_f64() * 1e3,
                 took.bytes,
                 took.whole.as_secs_f64() * 1e3
@@ -103,7 +113,9 @@ impl Get {
     ) -> Result<Took, Failure> {
         let wait = Duration::from_secs(self.max_wait);
         let limits = ClientLimits { request_time: wait, read_time: wait, ..ClientLimits::default() };
-        let mut client = Client::new(runtime.clone(), limits);
+        let mut client = Client::new(runtime.clone(), limits.clone());
+        let alternatives = self.alternatives()?;
+        let mut quic = None;
         if let Some(trust) = trust {
             let protocols: &[&[u8]] = match (self.http1, self.http2) {
                 (true, _) => &[alpn::HTTP_1_1],
@@ -111,8 +123,19 @@ impl Get {
                 _ => &[alpn::H2, alpn::HTTP_1_1],
             };
             let options = ClientOptions::new(provider(), SeamClock::new(runtime.clone()), trust);
-            let config = options.protocols(protocols).config().map_err(Failure::new)?;
+            let config = options.clone().protocols(protocols).config().map_err(Failure::new)?;
             client = client.with_tls(config.into());
+            let when = alternatives.clone().map(UseHttp3::WhenAnnounced);
+            if let Some(when) = when.or_else(|| self.http3.then_some(UseHttp3::Always)) {
+                let endpoint = self.endpoint(runtime).await?;
+                let config = options.protocols(&[alpn::H3]).only_tls_13().config().map_err(Failure::new)?;
+                let config = ClientConfig::new(config.into(), &Transport::default()).map_err(Failure::new)?;
+                let http3 = Http3Client::new(runtime.clone(), endpoint.clone(), config, limits);
+                client = client.with_http3(http3, when);
+                quic = Some(endpoint);
+            }
+        } else if self.http3 {
+            return Err(Failure::usage("HTTP/3 needs an https:// address"));
         }
         if self.http2 {
             client = client.with_http2_in_clear();
@@ -125,13 +148,43 @@ impl Get {
         }
         let begun = runtime.now();
         let response = client.fetch(request).await.map_err(Failure::of(&self.url))?;
-        let header = since(runtime.now(), begun);
-        let bytes = self.print(response).await?;
-        Ok(Took { header, whole: since(runtime.now(), begun), bytes })
+        let (version, header) = (response.version(), since(runtime.now(), begun));
+        let bytes = self.print(runtime, response).await?;
+        let whole = since(runtime.now(), begun);
+        if let (Some(path), Some(known)) = (&self.alt_svc, alternatives) {
+            write_whole(path, &known.to_text()).map_err(Failure::of(path.display()))?;
+        }
+        if let Some(endpoint) = quic {
+            endpoint.close(NO_ERROR, b"");
+            let _ = runtime.timeout(GOODBYE, endpoint.wait_idle()).await;
+        }
+        Ok(Took { version, header, whole, bytes })
+    }
+
+    /// What earlier answers have announced.
+    fn alternatives(&self) -> Result<Option<Alternatives>, Failure> {
+        let Some(path) = &self.alt_svc else { return Ok(None) };
+        match std::fs::read_to_string(path) {
+            Ok(text) => Alternatives::from_text(&text).map(Some).map_err(Failure::of(path.display())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Some(Alternatives::new())),
+            Err(error) => Err(Failure::of(path.display())(error)),
+        }
+    }
+
+    /// A socket of the address family that the server has.
+    async fn endpoint<R: Runtime>(&self, runtime: &R) -> Result<Endpoint<R>, Failure> {
+        let host = self.url.host().unwrap_or_default().trim_matches(['[', ']']);
+        let found = runtime.lookup(host, 0).await.map_err(Failure::of(&self.url))?;
+        let any: IpAddr = match found.first() {
+            Some(address) if address.is_ipv6() => Ipv6Addr::UNSPECIFIED.into(),
+            _ => Ipv4Addr::UNSPECIFIED.into(),
+        };
+        let config = EndpointConfig::default();
+        Endpoint::client(runtime, SocketAddr::new(any, 0), &config).await.map_err(Failure::new)
     }
 
     /// Prints the answer as it comes; says how long its body was.
-    async fn print(&self, response: Response<Body>) -> Result<u64, Failure> {
+    async fn print<R: Runtime>(&self, runtime: &R, response: Response<Body>) -> Result<u64, Failure> {
         let mut out: Box<dyn Write + Send> = match &self.output {
             Some(path) => Box::new(std::fs::File::create(path).map_err(Failure::of(path.display()))?),
             None => Box::new(std::io::stdout()),
@@ -150,7 +203,11 @@ impl Get {
         }
         let mut body = response.into_body();
         let mut length = 0;
-        while let Some(piece) = body.data().await.map_err(Failure::of(&self.url))? {
+        let wait = Duration::from_secs(self.max_wait);
+        let late = |_| Failure::new(format_args!("{}: nothing came for {wait:?}", self.url));
+        loop {
+            let piece = runtime.timeout(wait, body.data()).await.map_err(late)?;
+            let Some(piece) = piece.map_err(Failure::of(&self.url))? else { break };
             length += piece.len() as u64;
             print(&piece)?;
         }
@@ -178,24 +235,6 @@ impl Get {
             request.headers_mut().append(name, value);
         }
         Ok(request)
-    }
-
-    fn trust(&self) -> Result<Trust, Failure> {
-        if self.insecure {
-            return Ok(Trust::InsecureAnyone);
-        }
-        if let Some(path) = &self.cacert {
-            let text = std::fs::read(path).map_err(Failure::of(path.display()))?;
-            return Trust::from_pem(&text).map_err(Failure::of(path.display()));
-        }
-        let found = BUNDLES.iter().find(|path| Path::new(path).exists());
-        let Some(path) = found else {
-            return Err(Failure::new(
-                "this system has no list of trusted authorities where one is looked for; name one with --cacert FILE",
-            ));
-        };
-        let text = std::fs::read(path).map_err(Failure::of(path))?;
-        Trust::from_bundle(&text).map_err(Failure::of(path))
     }
 }
 

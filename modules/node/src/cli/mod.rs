@@ -15,6 +15,7 @@ mod serve;
 mod sim;
 mod tls;
 mod transport_server;
+mod trust;
 mod wallet;
 mod ws;
 

@@ -5,6 +5,7 @@ use super::config::NodeFlags;
 use super::output::say;
 use crate::backends::{SIMULATED, Visit, with_backend};
 use crate::node::{Node, NodeConfig};
+use shroud_runtime::sync::channel;
 use shroud_runtime::{Backend, CancellationToken, Config};
 use std::path::{Path, PathBuf};
 
@@ -18,10 +19,10 @@ pub(crate) fn serve(flags: NodeFlags) -> Result<(), Failure> {
              `shroud sim run` simulates nodes and their clients",
         ));
     }
-    let node = flags.node_config()?;
+    let mut node = flags.node_config()?;
     let runtime = flags.runtime_config();
     let ready_file = flags.ready_file.clone();
-    stop_on_signals(runtime.stop.clone())?;
+    node.reload = listen_to_signals(runtime.stop.clone(), node.certificate.is_some())?;
     with_backend(flags.backend(), Serve { node, runtime, ready_file }).map_err(Failure::usage)?
 }
 
@@ -74,15 +75,27 @@ pub(crate) fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
     std::fs::rename(&part, path)
 }
 
-/// The first SIGINT or SIGTERM asks for an orderly stop, the second ends the process at once.
-pub(crate) fn stop_on_signals(stop: CancellationToken) -> Result<(), Failure> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])
-        .map_err(Failure::of("listening for signals"))?;
+/// The first SIGINT or SIGTERM asks for an orderly stop, the second ends the process at once. With `reload`, each SIGHUP becomes
+/// a message: to load the certificate anew.
+pub(crate) fn listen_to_signals(
+    stop: CancellationToken,
+    reload: bool,
+) -> Result<Option<channel::Receiver<()>>, Failure> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let mut wanted = vec![SIGINT, SIGTERM];
+    wanted.extend(reload.then_some(SIGHUP));
+    let mut signals =
+        signal_hook::iterator::Signals::new(wanted).map_err(Failure::of("listening for signals"))?;
+    // Signals that come while one is being followed are one.
+    let (again, asked) = channel::bounded(1);
     std::thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
             for signal in signals.forever() {
+                if signal == SIGHUP {
+                    let _ = again.try_send(());
+                    continue;
+                }
                 if stop.is_cancelled() {
                     std::process::exit(128 + signal);
                 }
@@ -91,7 +104,7 @@ pub(crate) fn stop_on_signals(stop: CancellationToken) -> Result<(), Failure> {
             }
         })
         .map_err(Failure::of("listening for signals"))?;
-    Ok(())
+    Ok(reload.then_some(asked))
 }
 
 /// Logs go to standard error; `SHROUD_LOG` or `RUST_LOG` filters them (default: warnings).

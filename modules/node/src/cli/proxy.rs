@@ -3,7 +3,7 @@
 mod reload;
 
 use super::Failure;
-use super::node::{start_logging, stop_on_signals, write_whole};
+use super::node::{listen_to_signals, start_logging, write_whole};
 use super::output::say;
 use super::tls;
 use crate::backends::{SIMULATED, Visit, with_backend};
@@ -73,7 +73,7 @@ impl ProxyCommand {
         runtime.cores = self.cores.unwrap_or(runtime.cores);
         runtime.cpus.clone_from(&self.cpus);
         runtime.drain = config.limits.drain_time + Duration::from_secs(1);
-        stop_on_signals(runtime.stop.clone())?;
+        listen_to_signals(runtime.stop.clone(), false)?;
         let renewal = Renewal::on_hangup(self.config.clone(), text, self.watch)?;
         let proxy = Proxy::new(config).map_err(Failure::usage)?;
         let backend = self.backend.clone();

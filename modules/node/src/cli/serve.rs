@@ -1,23 +1,27 @@
-//! `shroud serve`: a directory over HTTP.
+//! `shroud serve`: a directory over HTTP, all versions on one port.
 
 use super::Failure;
-use super::node::{start_logging, stop_on_signals, write_whole};
+use super::node::{listen_to_signals, start_logging, write_whole};
 use super::output::say;
+use super::tls::TlsFlags;
 use crate::backends::{SIMULATED, Visit, with_backend};
+use crate::certificate;
+use crate::node::LoadCertificate;
 use clap::Args;
 use shroud_ghostwire::http::{
-    Compressed, FileOptions, Files, Handler, Limits, Logged, Metrics, SecurityHeaders, Server,
+    Compressed, FileOptions, Files, Handler, Limits, Logged, Metrics, OnePort, Port, SecurityHeaders, Server,
 };
-use shroud_runtime::net::Listener as _;
-use shroud_runtime::sync::OnceCell;
-use shroud_runtime::{Backend, BlockFile as _, Config, FileKind, ListenOptions, OpenOptions, Runtime};
+use shroud_runtime::sync::{OnceCell, channel};
+use shroud_runtime::{Backend, BlockFile as _, Config, FileKind, OpenOptions, Runtime, Task};
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Serve the files of a directory over HTTP: ranges, conditional requests, compression
+/// Serve the files of a directory over HTTP/1.1 and HTTP/2, and with TLS over HTTP/3 too, on one port: ranges, conditional
+/// requests, compression
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Serve {
     /// The directory; index.html stands for a directory in it, names that begin with a dot are not served
@@ -37,9 +41,14 @@ pub(crate) struct Serve {
     /// Do not compress on the way; files that lie compressed beside the plain ones (.zst, .br, .gz) are served all the same
     #[arg(long)]
     no_compression: bool,
+    /// No HTTP/3: leave UDP alone
+    #[arg(long)]
+    no_http3: bool,
     /// Write the server's URL to this file once it accepts connections
     #[arg(long)]
     ready_file: Option<PathBuf>,
+    #[command(flatten)]
+    tls: TlsFlags,
 }
 
 impl Serve {
@@ -50,22 +59,29 @@ impl Serve {
         }
         let mut config = Config::default();
         config.cores = self.cores.unwrap_or(config.cores);
-        stop_on_signals(config.stop.clone())?;
+        let certificate = self.tls.certificate()?;
+        let reload = listen_to_signals(config.stop.clone(), certificate.is_some())?;
         let backend = self.backend.clone();
-        with_backend(&backend, Start { serve: self, config }).map_err(Failure::usage)?
+        with_backend(&backend, Start { serve: self, config, certificate, reload }).map_err(Failure::usage)?
     }
 }
 
 struct Start {
     serve: Serve,
     config: Config,
+    certificate: Option<LoadCertificate>,
+    reload: Option<channel::Receiver<()>>,
 }
 
 /// What the shards share.
 struct Shared {
     serve: Serve,
-    /// The address that the first shard bound; none when it could not.
-    bound: OnceCell<Option<SocketAddr>>,
+    certificate: Option<LoadCertificate>,
+    reload: Option<channel::Receiver<()>>,
+    /// Where to serve, as the first shard has settled it; none when it could not.
+    on: OnceCell<Option<OnePort>>,
+    /// Shards that accept connections.
+    listening: AtomicUsize,
     metrics: Metrics,
 }
 
@@ -74,7 +90,14 @@ impl Visit for Start {
 
     fn visit<B: Backend>(self, backend: B) -> Self::Output {
         let name = backend.name();
-        let shared = Arc::new(Shared { serve: self.serve, bound: OnceCell::new(), metrics: Metrics::new() });
+        let shared = Arc::new(Shared {
+            serve: self.serve,
+            certificate: self.certificate,
+            reload: self.reload,
+            on: OnceCell::new(),
+            listening: AtomicUsize::new(0),
+            metrics: Metrics::new(),
+        });
         let results = backend
             .run(&self.config, move |runtime| shard(runtime, Arc::clone(&shared)))
             .map_err(Failure::of(format_args!("backend {name}")))?;
@@ -89,49 +112,71 @@ async fn shard<R: Runtime>(runtime: R, shared: Arc<Shared>) -> Result<(), Failur
     let result = serve(&runtime, &shared).await;
     if result.is_err() {
         // One shard down: all go down, in order.
-        let _ = shared.bound.set(None).await;
+        let _ = shared.on.set(None).await;
         runtime.stopping().cancel();
     }
     result
 }
 
 async fn serve<R: Runtime>(runtime: &R, shared: &Shared) -> Result<(), Failure> {
-    let Serve { directory, listen, hidden, no_compression, ready_file, .. } = &shared.serve;
-    let options = ListenOptions { reuse_port: runtime.shard().count > 1, ..ListenOptions::default() };
-    let listener = if runtime.shard().index == 0 {
+    let Serve { directory, hidden, no_compression, .. } = &shared.serve;
+    let (port, _renewal) = if runtime.shard().index == 0 {
         check(runtime, directory).await.map_err(Failure::of(directory.display()))?;
-        let listener = runtime.listen(*listen, options).await.map_err(Failure::of(listen))?;
-        let address = listener.local_addr().map_err(Failure::of(listen))?;
-        let _ = shared.bound.set(Some(address)).await;
-        say(format_args!("serving {} on http://{address}", directory.display()));
-        if let Some(path) = ready_file {
-            write_whole(path, &format!("http://{address}")).map_err(Failure::of(path.display()))?;
-        }
-        listener
+        let (on, renewal) = first(runtime, shared).await?;
+        let port = on.bind(runtime).await.map_err(Failure::new)?;
+        let _ = shared.on.set(Some(on)).await;
+        (port, renewal)
     } else {
         // The first shard says what was wrong.
-        let Some(address) = *shared.bound.wait().await else { return Ok(()) };
-        runtime.listen(address, options).await.map_err(Failure::of(address))?
+        let Some(on) = shared.on.wait().await else { return Ok(()) };
+        (on.bind(runtime).await.map_err(Failure::new)?, None)
     };
+    if shared.listening.fetch_add(1, Ordering::SeqCst) + 1 == runtime.shard().count {
+        announce(&shared.serve, &port, shared.certificate.is_some())?;
+    }
     let options = FileOptions { hidden: *hidden, ..FileOptions::default() };
     let files = Files::new(runtime.clone(), directory, options);
     if *no_compression {
-        answer(runtime, listener, &shared.metrics, files).await
+        answer(runtime, port, &shared.metrics, files).await
     } else {
-        answer(runtime, listener, &shared.metrics, Compressed::new(files)).await
+        answer(runtime, port, &shared.metrics, Compressed::new(files)).await
+    }
+}
+
+/// Where to serve, and the task that loads the certificate anew.
+async fn first<R: Runtime>(runtime: &R, shared: &Shared) -> Result<(OnePort, Option<Task<()>>), Failure> {
+    let on = OnePort::new(shared.serve.listen);
+    let Some(load) = &shared.certificate else { return Ok((on, None)) };
+    let tls = certificate::tls(runtime, load).await.map_err(Failure::new)?;
+    let renewal = shared.reload.clone().map(|asked| {
+        let renew = certificate::renew(runtime.clone(), Arc::clone(load), tls.clone(), asked);
+        runtime.spawn("certificate", renew)
+    });
+    let on = on.with_tls(tls);
+    Ok((if shared.serve.no_http3 { on.without_http3() } else { on }, renewal))
+}
+
+/// Says where the server is, once all shards accept connections.
+fn announce<R: Runtime>(serve: &Serve, port: &Port<R>, tls: bool) -> Result<(), Failure> {
+    let url = format!("{}://{}", if tls { "https" } else { "http" }, port.local_addr());
+    let versions = if port.has_http3() { "HTTP/1.1, HTTP/2, HTTP/3" } else { "HTTP/1.1, HTTP/2" };
+    say(format_args!("serving {} on {url} ({versions})", serve.directory.display()));
+    match &serve.ready_file {
+        Some(path) => write_whole(path, &url).map_err(Failure::of(path.display())),
+        None => Ok(()),
     }
 }
 
 async fn answer<R: Runtime>(
     runtime: &R,
-    listener: R::Listener,
+    port: Port<R>,
     metrics: &Metrics,
     handler: impl Handler,
 ) -> Result<(), Failure> {
     let handler = Logged::new(runtime.clone(), SecurityHeaders::new(handler));
     let server =
         Server::new(handler, Limits::default()).map_err(Failure::usage)?.with_metrics(metrics.clone());
-    server.serve(runtime, listener).await.map_err(Failure::new)
+    server.serve_port(runtime, port).await.map_err(Failure::new)
 }
 
 async fn check<R: Runtime>(runtime: &R, directory: &Path) -> io::Result<()> {

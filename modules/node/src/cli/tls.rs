@@ -1,12 +1,64 @@
-//! The node's certificate: from files, or made for development on first start and kept.
+//! A server's certificate: from files, or made for development on first start and kept.
 
+use super::Failure;
 use crate::node::LoadCertificate;
+use clap::Args;
 use shroud_ghostwire::tls::{Certificate, CertificateError, DevCertificate, DevKey, provider};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How to serve over TLS.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct TlsFlags {
+    /// Serve over TLS (https, HTTP/2, and HTTP/3 in UDP) with the certificate chain in this PEM file; SIGHUP loads it anew
+    #[arg(long, env = "SHROUD_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of --tls-cert
+    #[arg(long, env = "SHROUD_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Serve over TLS with a self-signed certificate for localhost, made on first start and kept in --tls-directory
+    #[arg(long)]
+    tls_dev: bool,
+    /// Where the certificate of --tls-dev is kept [default: shroud/tls in $XDG_DATA_HOME or ~/.local/share]
+    #[arg(long, value_name = "DIRECTORY")]
+    tls_directory: Option<PathBuf>,
+}
+
+impl TlsFlags {
+    /// The certificate; `None` to serve in the clear.
+    pub(super) fn certificate(&self) -> Result<Option<LoadCertificate>, Failure> {
+        let development = if self.tls_dev { Some(self.directory()?) } else { None };
+        choose(self.tls_cert.as_ref(), self.tls_key.as_ref(), development)
+    }
+
+    fn directory(&self) -> Result<PathBuf, Failure> {
+        let of = |variable| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let found = self.tls_directory.clone().or_else(|| {
+            let data = of("XDG_DATA_HOME").or_else(|| Some(of("HOME")?.join(".local/share")));
+            Some(data?.join("shroud/tls"))
+        });
+        found.ok_or_else(|| {
+            Failure::usage("no home directory: name one for the certificate with --tls-directory")
+        })
+    }
+}
+
+/// The certificate that was chosen; `development` is where one for development is kept.
+pub(super) fn choose(
+    certificate: Option<&PathBuf>,
+    key: Option<&PathBuf>,
+    development: Option<PathBuf>,
+) -> Result<Option<LoadCertificate>, Failure> {
+    match (certificate, key, development) {
+        (Some(certificate), Some(key), None) => Ok(Some(from_files(certificate.clone(), key.clone()))),
+        (None, None, directory) => Ok(directory.map(self::development)),
+        (_, _, Some(_)) => Err(Failure::usage("a certificate of yours and --tls-dev exclude each other")),
+        _ => Err(Failure::usage("--tls-cert and --tls-key belong together")),
+    }
+}
 
 /// A certificate and key that the operator has made.
 pub(super) fn from_files(certificate: PathBuf, key: PathBuf) -> LoadCertificate {

@@ -2,14 +2,14 @@
 
 use super::Failure;
 use super::output::say;
+use super::trust::TrustFlags;
 use clap::Args;
 use shroud_ghostwire::http::{HeaderMap, HeaderValue, Uri};
 use shroud_ghostwire::websocket::{CloseCode, Closed, ConnectTo, End, Message, WebSocket, connect};
 use shroud_runtime::sync::channel;
 use shroud_runtime::{Runtime, RuntimeExt};
-use shroud_rustls::{ClientOptions, SeamClock, Trust, alpn, provider};
+use shroud_rustls::{ClientOptions, SeamClock, alpn, provider};
 use std::future::poll_fn;
-use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -41,12 +41,11 @@ pub(crate) struct Ws {
     /// Do not offer compression
     #[arg(long)]
     no_compression: bool,
-    /// Believe any certificate: whoever sits in between can read and change everything
-    #[arg(short = 'k', long)]
-    insecure: bool,
-    /// PEM file of the certificate authorities to believe
-    #[arg(long, value_name = "FILE", default_value = "/etc/ssl/certs/ca-certificates.crt")]
-    ca: PathBuf,
+    /// Over HTTP/2 (RFC 8441), which not all servers offer
+    #[arg(short = '2', long)]
+    http2: bool,
+    #[command(flatten)]
+    trust: TrustFlags,
 }
 
 /// How long to wait for answers after the input's end, unless told otherwise.
@@ -59,25 +58,19 @@ impl Ws {
         if self.no_compression {
             to.compression = None;
         }
-        let trust = if self.url.scheme_str() == Some("wss") { Some(self.trust()?) } else { None };
+        let trust = if self.url.scheme_str() == Some("wss") { Some(self.trust.trust()?) } else { None };
         let lines = self.input()?;
         super::block_on(move |runtime| async move {
+            let protocol = if self.http2 { alpn::H2 } else { alpn::HTTP_1_1 };
+            to.http2_in_clear = self.http2;
             if let Some(trust) = trust {
                 let clock = SeamClock::new(runtime.clone());
-                let options = ClientOptions::new(provider(), clock, trust).protocols(&[alpn::HTTP_1_1]);
+                let options = ClientOptions::new(provider(), clock, trust).protocols(&[protocol]);
                 to.tls = Some(Arc::new(options.config().map_err(Failure::new)?));
             }
             let (socket, _) = connect(&runtime, &self.url, to).await.map_err(Failure::new)?;
             self.talk(&runtime, socket, lines).await
         })?
-    }
-
-    fn trust(&self) -> Result<Trust, Failure> {
-        if self.insecure {
-            return Ok(Trust::InsecureAnyone);
-        }
-        let text = std::fs::read(&self.ca).map_err(Failure::of(self.ca.display()))?;
-        Trust::from_bundle(&text).map_err(Failure::of(self.ca.display()))
     }
 
     /// What is to be sent, as it comes; closed at its end.

@@ -10,4 +10,5 @@ mod rpc;
 mod serve;
 mod sign;
 mod subscribe;
+mod transport;
 mod wallet;

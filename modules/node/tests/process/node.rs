@@ -51,7 +51,9 @@ impl Node {
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let address = loop {
             let line = lines.next().expect("the node says where it listens").expect("text");
-            if let Some(address) = line.strip_prefix("listening on http://") {
+            if let Some((_, address)) =
+                line.strip_prefix("listening on ").and_then(|url| url.split_once("://"))
+            {
                 break address.to_owned();
             }
         };

@@ -1,4 +1,4 @@
-//! An HTTP client over the seam: HTTP/1.1 and HTTP/2, with TLS or without.
+//! An HTTP client over the seam: HTTP/1.1 and HTTP/2, with TLS or without, and HTTP/3.
 //!
 //! Connections are driven by whoever waits for their response: there are no background tasks. A client belongs to the
 //! shard of its runtime. It has no store of cookies: those who want one set `Cookie` themselves.
@@ -9,23 +9,29 @@
 //! | `multiplexed` | an HTTP/2 connection that many requests share |
 //! | `redirect` | where a redirect leads |
 //! | `proxy` | going through a proxy |
+//! | `alternative` | where else servers say they are: HTTP/3 |
+//! | `tunnel` | a stream of HTTP/2 that leaves HTTP |
 //! | `transport` | a stream with TLS or without |
 //! | `upgrade` | leaving HTTP for another protocol |
 
+mod alternative;
 mod exclusive;
 mod multiplexed;
 mod proxy;
 mod redirect;
 mod transport;
+pub(crate) mod tunnel;
 mod upgrade;
 
+pub use alternative::{Alternatives, InvalidAlternatives};
 pub use proxy::Proxy;
 pub(crate) use upgrade::Opened;
 
 use super::body::{Body, BodyError};
+use super::http3_client::{Http3Client, Http3Error, Unanswered};
 use bytes::Bytes;
 use exclusive::{Failure, Open};
-use http::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
+use http::header::{HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
 use http::uri::{PathAndQuery, Scheme};
 use http::{Request, Response, StatusCode, Uri, Version};
 use hyper::client::conn::{http1, http2};
@@ -53,6 +59,9 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 
 /// Longer than anybody waits.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Says which alternative is asked (RFC 7838, 5).
+const ALT_USED: HeaderName = HeaderName::from_static("alt-used");
 
 /// A client's limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +146,9 @@ pub enum ClientError {
     /// The connection failed. The server may have received the request.
     #[error("the connection failed before the response was complete")]
     Connection(#[source] hyper::Error),
+    /// HTTP/3 failed. The server may have received the request.
+    #[error(transparent)]
+    Http3(#[from] Http3Error),
     /// The response's body could not be read.
     #[error("reading the response failed: {0}")]
     Body(#[from] BodyError),
@@ -153,19 +165,45 @@ pub struct Client<R: Runtime> {
 struct Shared<R: Runtime> {
     runtime: R,
     limits: ClientLimits,
-    options: Options,
+    options: Options<R>,
     retries: RetryBudget,
     pool: Mutex<Pool<R>>,
 }
 
-#[derive(Clone, Default)]
-struct Options {
+/// When to speak HTTP/3.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum UseHttp3 {
+    /// Always: to `https` addresses, and to no others. Proxies do not carry it.
+    Always,
+    /// Where a server has announced it in an earlier response over TLS (`Alt-Svc`, RFC 7838). When it cannot be reached there, the
+    /// other versions are used, for five minutes before it is tried again. Not through a proxy.
+    WhenAnnounced(Alternatives),
+}
+
+#[derive(Clone)]
+struct Options<R: Runtime> {
     tls: Option<Arc<ClientConfig>>,
     http2_in_clear: bool,
     redirects: u32,
     proxy: Option<Proxy>,
     server: Option<Server>,
     once: bool,
+    http3: Option<(Http3Client<R>, UseHttp3)>,
+}
+
+impl<R: Runtime> Default for Options<R> {
+    fn default() -> Self {
+        Self {
+            tls: None,
+            http2_in_clear: false,
+            redirects: 0,
+            proxy: None,
+            server: None,
+            once: false,
+            http3: None,
+        }
+    }
 }
 
 /// Who is asked, whatever a request's address says.
@@ -241,13 +279,13 @@ impl<R: Runtime> Client<R> {
         Self::with_options(runtime, limits, Options::default())
     }
 
-    fn with_options(runtime: R, limits: ClientLimits, options: Options) -> Self {
+    fn with_options(runtime: R, limits: ClientLimits, options: Options<R>) -> Self {
         let retries = RetryBudget::new(RETRY_PERCENT, RETRY_RESERVE);
         let pool = Mutex::new(Pool { idle: BTreeMap::new(), shared: BTreeMap::new() });
         Self { shared: Arc::new(Shared { runtime, limits, options, retries, pool }) }
     }
 
-    fn change(&self, change: impl FnOnce(&mut Options)) -> Self {
+    fn change(&self, change: impl FnOnce(&mut Options<R>)) -> Self {
         let Shared { runtime, limits, options, .. } = &*self.shared;
         let mut options = options.clone();
         change(&mut options);
@@ -302,13 +340,19 @@ impl<R: Runtime> Client<R> {
     pub(crate) fn for_calls(&self) -> Self {
         let Shared { runtime, limits, options, .. } = &*self.shared;
         let limits = ClientLimits { read_time: NEVER, ..limits.clone() };
-        let options = Options { http2_in_clear: true, redirects: 0, ..options.clone() };
+        let options = Options { http2_in_clear: true, http3: None, redirects: 0, ..options.clone() };
         Self::with_options(runtime.clone(), limits, options)
     }
 
     /// As [`Client::fetch`], however long that takes.
     pub(crate) async fn open(&self, request: Request<Body>) -> Result<Response<Body>, ClientError> {
         self.exchange(request).await
+    }
+
+    /// Speaks HTTP/3 by `http3`, whose limits are its own.
+    #[must_use]
+    pub fn with_http3(self, http3: Http3Client<R>, when: UseHttp3) -> Self {
+        self.change(|options| options.http3 = Some((http3, when)))
     }
 
     /// Sends a request to the host of its address, and reads the whole response.
@@ -364,11 +408,68 @@ impl<R: Runtime> Client<R> {
     }
 
     async fn once(&self, request: Request<Body>) -> Result<Response<Body>, ClientError> {
-        let (target, mut request) = self.address(request)?;
+        let (target, request) = self.address(request)?;
+        let request = match self.over_http3(&target, request).await? {
+            Ok(response) => return Ok(response),
+            Err(request) => *request,
+        };
+        let response = self.over_tcp(&target, request).await?;
+        if let Some((_, UseHttp3::WhenAnnounced(known))) = &self.shared.options.http3
+            && target.secure
+        {
+            known.learn(&target.key, response.headers(), self.shared.runtime.unix_time());
+        }
+        Ok(response)
+    }
+
+    /// The response over HTTP/3, or the request back when that is not to be used for it.
+    async fn over_http3(
+        &self,
+        target: &Target,
+        mut request: Request<Body>,
+    ) -> Result<Result<Response<Body>, Box<Request<Body>>>, ClientError> {
+        let Shared { runtime, options, .. } = &*self.shared;
+        let (client, elsewhere, known) = match &options.http3 {
+            Some((client, UseHttp3::Always)) => (client, None, None),
+            Some((client, UseHttp3::WhenAnnounced(known)))
+                if target.secure && options.proxy.is_none() && options.server.is_none() =>
+            {
+                match known.find(&target.key, runtime.unix_time()) {
+                    Some(place) => (client, Some(place), Some(known)),
+                    None => return Ok(Err(Box::new(request))),
+                }
+            }
+            _ => return Ok(Err(Box::new(request))),
+        };
+        target.name(&mut request);
+        *request.version_mut() = Version::HTTP_3;
+        if let Some((host, port)) = &elsewhere {
+            let host = if host.is_empty() { &target.host } else { host };
+            if let Ok(value) = HeaderValue::try_from(format!("{host}:{port}")) {
+                request.headers_mut().insert(ALT_USED, value);
+            }
+        }
+        match (client.send_to(request, elsewhere).await, known) {
+            (Ok(response), _) => Ok(Ok(response)),
+            (Err(Unanswered { error, unsent: Some(mut request) }), Some(known)) => {
+                tracing::debug!(%error, origin = target.key, "the alternative cannot be reached");
+                known.is_broken(&target.key, runtime.unix_time());
+                request.headers_mut().remove(ALT_USED);
+                Ok(Err(request))
+            }
+            (Err(Unanswered { error, .. }), _) => Err(error.into()),
+        }
+    }
+
+    async fn over_tcp(
+        &self,
+        target: &Target,
+        mut request: Request<Body>,
+    ) -> Result<Response<Body>, ClientError> {
         self.shared.retries.deposit();
         if let Some(shared) = self.take_shared(&target.key) {
             let copy = repeatable(&request);
-            request = match self.ask_shared(shared, &target, request).await {
+            request = match self.ask_shared(shared, target, request).await {
                 Err(unsent) => *unsent,
                 Ok(Err(ClientError::Connection(error))) => copy.ok_or(ClientError::Connection(error))?,
                 Ok(response) => return response,
@@ -376,7 +477,7 @@ impl<R: Runtime> Client<R> {
         }
         while let Some(open) = self.take_idle(&target.key).await {
             let copy = repeatable(&request);
-            request = match open.ask(self, &target, request).await {
+            request = match open.ask(self, target, request).await {
                 Err(unsent) => *unsent,
                 Ok(Err(Failure::Connection(error))) => copy.ok_or(ClientError::Connection(error))?,
                 Ok(Err(Failure::Ended)) => return Err(BodyError::TimedOut.into()),
@@ -384,11 +485,11 @@ impl<R: Runtime> Client<R> {
             };
         }
         let copy = repeatable(&request);
-        match (self.on_fresh(&target, request).await, copy) {
+        match (self.on_fresh(target, request).await, copy) {
             (Err(ClientError::Connection(_)), Some(again))
                 if !self.shared.options.once && self.shared.retries.withdraw() =>
             {
-                self.on_fresh(&target, again).await
+                self.on_fresh(target, again).await
             }
             (result, _) => result,
         }
@@ -427,10 +528,11 @@ impl<R: Runtime> Client<R> {
 
     /// Whom a request is for.
     fn address(&self, mut request: Request<Body>) -> Result<(Target, Request<Body>), ClientError> {
-        let Options { tls, proxy, server, .. } = &self.shared.options;
+        let Options { tls, proxy, server, http3, .. } = &self.shared.options;
         let uri = std::mem::take(request.uri_mut());
         let secure = uri.scheme() == Some(&Scheme::HTTPS);
-        let known = uri.scheme().is_none_or(|scheme| *scheme == Scheme::HTTP) || (secure && tls.is_some());
+        let able = tls.is_some() || matches!(http3, Some((_, UseHttp3::Always)));
+        let known = uri.scheme().is_none_or(|scheme| *scheme == Scheme::HTTP) || (secure && able);
         let Some(authority) = uri.authority().filter(|authority| known && !authority.host().is_empty())
         else {
             return Err(ClientError::Address(uri));

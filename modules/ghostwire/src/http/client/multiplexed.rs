@@ -135,7 +135,7 @@ pub(super) struct Multiplexed {
     driver: Arc<Driver>,
 }
 
-struct Driver {
+pub(super) struct Driver {
     machine: Mutex<Machine>,
     last: Last,
     waiting: Arc<Waiting>,
@@ -174,7 +174,7 @@ impl Wake for Waiting {
 
 impl Driver {
     /// Drives the connection as far as it goes, for a task that will be woken when it can go on.
-    fn drive(&self, cx: &mut Context<'_>) {
+    pub(super) fn drive(&self, cx: &mut Context<'_>) {
         {
             let mut waiting = self.waiting.lock();
             if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
@@ -213,6 +213,22 @@ impl Driver {
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         }
+    }
+
+    /// Polls `work`, and drives the connection for it and for what it has left to do.
+    pub(super) fn drive_for<T>(
+        &self,
+        cx: &mut Context<'_>,
+        mut work: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        for _ in 0..2 {
+            let polled = work(cx);
+            self.drive(cx);
+            if polled.is_ready() {
+                return polled;
+            }
+        }
+        Poll::Pending
     }
 }
 
@@ -265,6 +281,23 @@ impl Multiplexed {
                 again: AtomicBool::new(false),
             }),
         }
+    }
+
+    pub(super) fn driver(&self) -> Arc<Driver> {
+        Arc::clone(&self.driver)
+    }
+
+    /// Whether the connection has ended, as far as was seen.
+    pub(super) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// One exchange, which somebody else drives.
+    pub(super) fn send(
+        &mut self,
+        request: Request<Body>,
+    ) -> impl Future<Output = hyper::Result<Response<Incoming>>> + use<> {
+        self.sender.send_request(request)
     }
 
     /// Whether any exchange goes on.

@@ -3,11 +3,9 @@
 use super::super::info::ConnectionInfo;
 use super::super::metrics::Stripe;
 use super::date::DateCache;
-use http::HeaderValue;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
 
 /// No request's body is awaited.
 const NO_BODY: u8 = 0;
@@ -61,9 +59,9 @@ impl Activity {
         &self.stripe
     }
 
-    /// The `Date` of a response that is made now.
-    pub(crate) fn date(&self, now: Instant, unix_time: impl FnOnce() -> Duration) -> Option<HeaderValue> {
-        self.date.lock().unwrap_or_else(PoisonError::into_inner).at(now, unix_time)
+    /// Where the `Date` of its responses comes from.
+    pub(crate) fn dates(&self) -> &Mutex<DateCache> {
+        &self.date
     }
 
     /// The peer will send no more.

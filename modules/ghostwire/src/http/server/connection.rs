@@ -4,7 +4,7 @@ use super::super::handler::Handler;
 use super::super::info::ConnectionInfo;
 use super::super::limits::{DEFAULT_HEADERS, Limits, MIN_BUFFER};
 use super::super::metrics::Stripe;
-use super::super::upgrade::{Seam, Upgraded};
+use super::super::upgrade::{Seam, Stream, Upgraded};
 use super::Counted;
 use super::activity::Activity;
 use super::link::{Link, LinkIo};
@@ -15,7 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use shroud_hyper::HyperIo;
 use shroud_runtime::task::polled_at;
-use shroud_runtime::{ByteStream, Runtime, RuntimeExt};
+use shroud_runtime::{Runtime, RuntimeExt};
 use std::future::{Future as _, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -46,7 +46,7 @@ enum End {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn run<R: Runtime, H: Handler, S: ByteStream>(
+pub(crate) async fn run<R: Runtime, H: Handler, S: Stream>(
     runtime: R,
     stream: S,
     info: ConnectionInfo,
@@ -114,7 +114,7 @@ pub(crate) async fn run<R: Runtime, H: Handler, S: ByteStream>(
     finish(&runtime, &link, &activity, end, &limits).await;
 }
 
-async fn finish<R: Runtime, S: ByteStream>(
+async fn finish<R: Runtime, S: Stream>(
     runtime: &R,
     link: &Arc<Link<S>>,
     activity: &Activity,

@@ -7,7 +7,9 @@
 //! | `activity` | what the parts of a connection tell each other |
 //! | `watch` | the time limits of a connection on one alarm |
 //! | `framing` | tells a header with two meanings (request smuggling) |
+//! | `work` | what is the same for the requests of every version: counting, refusing, the server's fields |
 //! | `respond` | from hyper's request to the handler's and back |
+//! | `port` | one address for all protocols, on every shard |
 //! | `http3` | the same over QUIC: HTTP/3 |
 //! | `protocol` | which protocol a new connection speaks: TLS or not, HTTP/1.1 or HTTP/2 |
 //! | `http2` | the task of an HTTP/2 connection with all its streams |
@@ -20,16 +22,20 @@ mod framing;
 mod http2;
 mod http3;
 mod link;
+mod port;
 mod protocol;
 mod respond;
 mod taken;
 mod watch;
+mod work;
 
 pub(crate) use activity::Activity;
+pub use port::{OnePort, Port, PortError, Tls};
 
 use super::handler::Handler;
 use super::limits::{InvalidLimits, Limits};
 use super::metrics::Metrics;
+use futures_util::future::{try_join, try_join_all};
 use http::HeaderValue;
 use shroud_runtime::net::Listener;
 use shroud_runtime::sync::Event;
@@ -51,6 +57,9 @@ const MAX_ACCEPT_FAILURES: u32 = 200;
 
 /// Connections over the limit that are being told so at a time; more are closed without a word.
 const MAX_REFUSALS: usize = 64;
+
+/// For how long clients may believe that HTTP/3 is there too, in seconds.
+const ALTERNATIVE_TIME: u32 = 24 * 60 * 60;
 
 /// Serving ended before it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -157,7 +166,37 @@ impl<H: Handler> Server<H> {
     /// # Errors
     /// [`ServeError`] when the listener breaks.
     pub async fn serve<R: Runtime>(&self, runtime: &R, listener: R::Listener) -> Result<(), ServeError> {
-        let service = Arc::new(Service {
+        self.serve_tcp(runtime, listener, self.service()).await
+    }
+
+    /// Serves all protocols on `port`: HTTP/1.1 and HTTP/2 over TCP, and HTTP/3 over QUIC when the port has TLS, which the
+    /// other two announce (`Alt-Svc`, RFC 7838, for a day; [`Server::with_alt_svc`] says something else). Otherwise as
+    /// [`Server::serve`] and [`Server::serve_http3`]: the limits of connections and requests hold for all protocols of a shard
+    /// together, and so does the drain.
+    ///
+    /// Cancel safety: dropping the future closes the port and all its connections.
+    ///
+    /// # Errors
+    /// [`ServeError`] when one of the protocols fails: the others are dropped.
+    pub async fn serve_port<R: Runtime>(&self, runtime: &R, port: Port<R>) -> Result<(), ServeError> {
+        let mut server = self.clone();
+        if port.has_http3() && server.alt_svc.is_none() {
+            let value = format!("h3=\":{}\"; ma={ALTERNATIVE_TIME}", port.local_addr().port());
+            server.alt_svc = HeaderValue::try_from(value).ok();
+        }
+        let Port { listener, endpoints, tls, .. } = port;
+        if let Some(tls) = tls {
+            server.tls = Some(Arc::clone(tls.tcp()));
+        }
+        let service = server.service();
+        let quic =
+            endpoints.into_iter().map(|endpoint| server.serve_quic(runtime, endpoint, Arc::clone(&service)));
+        let tcp = server.serve_tcp(runtime, listener, Arc::clone(&service));
+        try_join(tcp, try_join_all(quic)).await.map(|_| ())
+    }
+
+    fn service(&self) -> Arc<Service<H>> {
+        Arc::new(Service {
             handler: Arc::clone(&self.handler),
             limits: Arc::clone(&self.limits),
             tls: self.tls.clone(),
@@ -166,7 +205,15 @@ impl<H: Handler> Server<H> {
             connections: AtomicUsize::new(0),
             refusals: AtomicUsize::new(0),
             ended: Event::new(),
-        });
+        })
+    }
+
+    async fn serve_tcp<R: Runtime>(
+        &self,
+        runtime: &R,
+        listener: R::Listener,
+        service: Arc<Service<H>>,
+    ) -> Result<(), ServeError> {
         let metrics = self.metrics.clone();
         let task = {
             let runtime = runtime.clone();

@@ -10,7 +10,7 @@ use super::super::metrics::Stripe;
 use super::{Counted, connection, http2};
 use futures_io::{AsyncRead, AsyncWrite};
 use shroud_runtime::net::ReadUninit;
-use shroud_runtime::{ByteStream, Runtime, RuntimeExt};
+use shroud_runtime::{Runtime, RuntimeExt};
 use shroud_rustls::{Failed, TlsStream, accept, alpn};
 use std::future::{Future as _, poll_fn};
 use std::io::{self, IoSlice};
@@ -227,23 +227,5 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Front<S> {
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_close(cx)
-    }
-}
-
-impl<S: ByteStream> ByteStream for Front<S> {
-    fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.stream.peer_addr()
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.stream.local_addr()
-    }
-
-    fn set_nodelay(&self, on: bool) -> io::Result<()> {
-        self.stream.set_nodelay(on)
-    }
-
-    fn reset(self) -> io::Result<()> {
-        self.stream.reset()
     }
 }

@@ -7,11 +7,13 @@
 //! |---|---|
 //! | `streams` | the streams of a connection, each with a limit on how long it may wait for the client |
 //! | `respond` | from hyper's request to the handler's and back |
+//! | `tunnel` | a stream that leaves HTTP: extended CONNECT, for WebSocket (RFC 8441) |
 //! | `wire` | the socket, with what it has taken |
 //! | `watch` | the time limits of the connection on one alarm |
 
 mod respond;
 mod streams;
+mod tunnel;
 mod watch;
 mod wire;
 
@@ -19,12 +21,13 @@ use super::super::handler::Handler;
 use super::super::info::ConnectionInfo;
 use super::super::limits::Limits;
 use super::super::metrics::Stripe;
+use super::super::upgrade::Stream;
 use super::Counted;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use respond::{Shared, respond};
+use respond::{Context, respond};
 use shroud_hyper::{HyperIo, HyperTimer};
-use shroud_runtime::{ByteStream, Runtime, RuntimeExt};
+use shroud_runtime::{Runtime, RuntimeExt};
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -52,7 +55,7 @@ enum End {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn run<R: Runtime, H: Handler, S: ByteStream>(
+pub(crate) async fn run<R: Runtime, H: Handler, S: Stream>(
     runtime: R,
     stream: S,
     info: Arc<ConnectionInfo>,
@@ -62,9 +65,9 @@ pub(crate) async fn run<R: Runtime, H: Handler, S: ByteStream>(
     let limits = Arc::clone(&counted.service.limits);
     let peer = info.peer;
     let wire = Arc::new(Wire::new(stream, Arc::clone(&stripe)));
-    let shared =
-        Arc::new(Shared::new(runtime.clone(), Arc::clone(&counted.service), info, Arc::clone(&stripe)));
-    let spawner = Spawner::new(runtime.clone(), limits.write_time, Arc::clone(&shared.signals));
+    let spawner = Spawner::new(runtime.clone(), limits.write_time, Arc::default());
+    let service = Arc::clone(&counted.service);
+    let shared = Arc::new(Context::new(runtime.clone(), service, info, Arc::clone(&stripe), spawner.clone()));
     let mut streams = Streams::new(&spawner);
     let context = Arc::clone(&shared);
     let service = service_fn(move |request| respond(Arc::clone(&context), request));
@@ -156,7 +159,7 @@ fn builder<R: Runtime>(runtime: &R, limits: &Limits, spawner: Spawner<R>) -> htt
         .max_local_error_reset_streams(http2.stream_errors)
         .keep_alive_interval(http2.ping_interval)
         .keep_alive_timeout(http2.ping_time)
-        // Extended CONNECT (RFC 8441): how WebSocket comes over HTTP/2. A path without a handler for it says 405.
+        // Extended CONNECT (RFC 8441): how WebSocket comes over HTTP/2.
         .enable_connect_protocol();
     builder
 }

@@ -57,6 +57,15 @@ impl<R: Runtime> Spawner<R> {
     pub(super) fn new(runtime: R, write_time: Duration, signals: Arc<Signals>) -> Self {
         Self { runtime, write_time, signals, queue: Queue::default() }
     }
+
+    pub(super) fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    /// Runs what has time limits of its own, in the connection's task.
+    pub(super) fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(Box::pin(work));
+    }
 }
 
 impl<R, F> Executor<F> for Spawner<R>

@@ -15,12 +15,11 @@ use super::super::handler::Handler;
 use super::{Counted, ServeError, Server, Service};
 use shroud_h3::h3::error::Code;
 use shroud_quic::{Endpoint, VarInt};
-use shroud_runtime::sync::Event;
 use shroud_runtime::{Class, Runtime, RuntimeExt};
 use std::future::{Future as _, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -44,16 +43,15 @@ impl<H: Handler> Server<H> {
         runtime: &R,
         endpoint: Endpoint<R>,
     ) -> Result<(), ServeError> {
-        let service = Arc::new(Service {
-            handler: Arc::clone(&self.handler),
-            limits: Arc::clone(&self.limits),
-            tls: None,
-            alt_svc: self.alt_svc.clone(),
-            requests: self.metrics.in_work(),
-            connections: AtomicUsize::new(0),
-            refusals: AtomicUsize::new(0),
-            ended: Event::new(),
-        });
+        self.serve_quic(runtime, endpoint, self.service()).await
+    }
+
+    pub(super) async fn serve_quic<R: Runtime>(
+        &self,
+        runtime: &R,
+        endpoint: Endpoint<R>,
+        service: Arc<Service<H>>,
+    ) -> Result<(), ServeError> {
         let (inner, metrics) = (runtime.clone(), self.metrics.clone());
         let task = async move {
             let stopping = inner.stopping();

@@ -8,12 +8,10 @@ use super::super::super::metrics::Stripe;
 use super::super::super::response::{refusal, status};
 use super::super::Service;
 use super::super::date::DateCache;
+use super::super::work::{self, InWork, Shared};
 use super::body::Received;
 use bytes::Bytes;
-use http::header::{
-    ALT_SVC, CONNECTION, CONTENT_LENGTH, DATE, EXPECT, HOST, HeaderName, HeaderValue, RETRY_AFTER,
-    TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use shroud_h3::h3::error::{Code, StreamError};
@@ -24,8 +22,7 @@ use shroud_runtime::{Elapsed, Runtime, RuntimeExt};
 use shroud_rustls::Handshake;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -58,6 +55,31 @@ impl<R, H> Context<R, H> {
             Arc::new(ConnectionInfo::new(peer, Some(Arc::new(handshake))))
         };
         if early { read() } else { Arc::clone(self.info.get_or_init(read)) }
+    }
+}
+
+impl<R: Runtime, H> Shared for Context<R, H> {
+    type Runtime = R;
+    type Handler = H;
+
+    fn runtime(&self) -> &R {
+        &self.runtime
+    }
+
+    fn service(&self) -> &Service<H> {
+        &self.service
+    }
+
+    fn stripe(&self) -> &Stripe {
+        &self.stripe
+    }
+
+    fn dates(&self) -> &Mutex<DateCache> {
+        &self.date
+    }
+
+    fn tells_alternatives(&self) -> bool {
+        false
     }
 }
 
@@ -95,7 +117,7 @@ pub(super) async fn respond<R: Runtime, H: Handler>(
         Ok(Err(error)) => return tracing::debug!(%error, "an http/3 request failed"),
         Err(Elapsed) => return stripe.timed_out(),
     };
-    let mut in_work = InWork::enter(&context);
+    let mut in_work = InWork::enter(Arc::clone(&context));
     let begun = runtime.now();
     let (mut request, stream) = resolved;
     let (mut send, receive) = split(stream);
@@ -114,10 +136,8 @@ pub(super) async fn respond<R: Runtime, H: Handler>(
             service.handler.handle(request).await
         }
     };
-    context.finish_head(&mut response, answers_head);
-    let took = runtime.now().saturating_duration_since(begun);
-    stripe.request_answered(response.status(), took);
-    in_work.answered = true;
+    finish_head(&mut response, answers_head);
+    in_work.answer(&mut response, begun);
     match context.write(&mut send, response, answers_head).await {
         Ok(()) => {}
         Err(Failed::Stream(error)) => tracing::debug!(%error, "an http/3 response was broken off"),
@@ -144,31 +164,21 @@ async fn proceed(send: &mut Send) -> Result<(), StreamError> {
     send.send_response(go_on).await
 }
 
-impl<R: Runtime, H> Context<R, H> {
-    /// The fields that a server adds, and not those of a connection (RFC 9114, 4.2).
-    fn finish_head(&self, response: &mut Response<Body>, answers_head: bool) {
-        let now = self.runtime.now();
-        let mut cache = self.date.lock().unwrap_or_else(PoisonError::into_inner);
-        let date = cache.at(now, || self.runtime.unix_time());
-        drop(cache);
-        let length = response.body().size_hint().exact();
-        let code = response.status();
-        let headers = response.headers_mut();
-        for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE, KEEP_ALIVE] {
-            headers.remove(name);
-        }
-        if let Some(date) = date {
-            headers.entry(DATE).or_insert(date);
-        }
-        if let Some(elsewhere) = &self.service.alt_svc {
-            headers.entry(ALT_SVC).or_insert_with(|| elsewhere.clone());
-        }
-        let bodiless = code == StatusCode::NO_CONTENT || code == StatusCode::NOT_MODIFIED;
-        if let Some(length) = length.filter(|length| !(bodiless || answers_head && *length == 0)) {
-            headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
-        }
+/// No fields of a connection (RFC 9114, 4.2), but a length.
+fn finish_head(response: &mut Response<Body>, answers_head: bool) {
+    let length = response.body().size_hint().exact();
+    let code = response.status();
+    let headers = response.headers_mut();
+    for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE, KEEP_ALIVE] {
+        headers.remove(name);
     }
+    let bodiless = code == StatusCode::NO_CONTENT || code == StatusCode::NOT_MODIFIED;
+    if let Some(length) = length.filter(|length| !(bodiless || answers_head && *length == 0)) {
+        headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
+}
 
+impl<R: Runtime, H> Context<R, H> {
     async fn write(
         &self,
         send: &mut Send,
@@ -224,7 +234,7 @@ async fn within<R: Runtime, F: Future>(runtime: &R, limit: Duration, work: F) ->
     .await
 }
 
-/// What the handler need not see. Gives the request a `Host`, where all handlers look for it.
+/// What the handler need not see.
 fn refuse(
     request: &mut Request<()>,
     limits: &Limits,
@@ -238,41 +248,9 @@ fn refuse(
     if request.headers().len() > limits.headers {
         return Some(status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
     }
-    if !names_one_host(request) {
-        return Some(refusal(StatusCode::BAD_REQUEST, "a request must name one host"));
-    }
     match content_length(request.headers()) {
-        Err(()) => return Some(refusal(StatusCode::BAD_REQUEST, "a content-length must be one number")),
-        Ok(Some(length)) if length > limits.body_bytes => {
-            let reason = format!("body longer than {} bytes", limits.body_bytes);
-            return Some(refusal(StatusCode::PAYLOAD_TOO_LARGE, reason));
-        }
-        Ok(_) => {}
-    }
-    if over_limit {
-        let mut response = status(StatusCode::SERVICE_UNAVAILABLE);
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        return Some(response);
-    }
-    None
-}
-
-/// RFC 9114, 4.3.1: the authority, or a host field in its place; both must agree.
-fn names_one_host(request: &mut Request<()>) -> bool {
-    let authority = request.uri().authority().map(|authority| authority.as_str().to_owned());
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let (host, second) = (hosts.next(), hosts.next());
-    match (authority, host) {
-        (_, Some(_)) if second.is_some() => false,
-        (Some(authority), Some(host)) => authority.as_bytes().eq_ignore_ascii_case(host.as_bytes()),
-        (Some(authority), None) => match HeaderValue::from_str(&authority) {
-            Ok(host) => {
-                request.headers_mut().insert(HOST, host);
-                true
-            }
-            Err(_) => false,
-        },
-        (None, host) => host.is_some(),
+        Err(()) => Some(refusal(StatusCode::BAD_REQUEST, "a content-length must be one number")),
+        Ok(length) => work::refuse(request, length.unwrap_or(0), limits, over_limit),
     }
 }
 
@@ -284,29 +262,6 @@ fn content_length(headers: &HeaderMap) -> Result<Option<u64>, ()> {
         (Some(length), None) => {
             let digits = length.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
             digits.and_then(|text| text.parse().ok()).map(Some).ok_or(())
-        }
-    }
-}
-
-/// A request that counts while it is in work, from its header to the end of its response.
-struct InWork<'a, R, H> {
-    context: &'a Context<R, H>,
-    over_limit: bool,
-    answered: bool,
-}
-
-impl<'a, R, H> InWork<'a, R, H> {
-    fn enter(context: &'a Context<R, H>) -> Self {
-        let before = context.service.requests.fetch_add(1, Ordering::Relaxed);
-        Self { context, over_limit: before >= context.service.limits.requests, answered: false }
-    }
-}
-
-impl<R, H> Drop for InWork<'_, R, H> {
-    fn drop(&mut self) {
-        self.context.service.requests.fetch_sub(1, Ordering::Relaxed);
-        if !self.answered {
-            self.context.stripe.request_abandoned();
         }
     }
 }
