@@ -75,7 +75,8 @@ pub async fn bad_messages<R: Runtime>(runtime: R) {
     let gz = ("grpc-encoding", "gzip");
     let mut cut = gzip(&number(5).encode_to_vec());
     cut.truncate(cut.len() - 1);
-    let cases: [(&str, &[(&'static str, &str)], Vec<u8>, Code, &str); 14] = [
+    type Case<'a> = (&'a str, &'a [(&'static str, &'a str)], Vec<u8>, Code, &'a str);
+    let cases: [Case<'_>; 14] = [
         ("nothing", &[], vec![], Code::Unimplemented, "none came"),
         ("two", &[], [good.clone(), good.clone()].concat(), Code::Unimplemented, "more came"),
         ("a flag of 2", &[], framed(2, &[]), Code::Internal, "flag 2"),

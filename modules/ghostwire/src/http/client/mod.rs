@@ -345,13 +345,14 @@ impl<R: Runtime> Client<R> {
     pub(crate) fn for_calls(&self) -> Self {
         let Shared { runtime, limits, options, .. } = &*self.shared;
         let limits = ClientLimits { read_time: NEVER, ..limits.clone() };
-        let options = Options { http2_in_clear: true, redirects: 0, ..options.clone() };
+        let options = Options { http2_in_clear: true, http3: None, redirects: 0, ..options.clone() };
         Self::with_options(runtime.clone(), limits, options)
     }
 
     /// As [`Client::fetch`], however long that takes.
     pub(crate) async fn open(&self, request: Request<Body>) -> Result<Response<Body>, ClientError> {
-        self.exchange(request).await
+        // Large, and held by futures that callers nest.
+        Box::pin(self.exchange(request)).await
     }
 
     /// Sends a request to the host of its address, and reads the whole response.
