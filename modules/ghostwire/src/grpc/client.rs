@@ -164,7 +164,9 @@ impl<R: Runtime> Client<R> {
     ) -> Result<Response<Streaming<A>>, Status> {
         let deadline = self.clock.deadline(timeout);
         let request = self.request(path, metadata, timeout, Outgoing::request(messages))?;
-        let opened = within(&self.clock, deadline, self.http.open(request)).await?;
+        // Boxed: a future as large as that of a whole exchange is not for every caller's stack.
+        let exchange = Box::pin(self.http.open(request));
+        let opened = within(&self.clock, deadline, exchange).await?;
         let (head, body) = opened.map_err(|error| of_client(&error))?.into_parts();
         let told = Status::from_headers(&head.headers);
         if head.status != StatusCode::OK {
