@@ -10,8 +10,10 @@ use crate::codec::{Reader, Writer as _};
 pub const HEADER_BYTES: usize = 4096;
 
 const MAGIC: [u8; 8] = *b"SHROUDJ\n";
-const VERSION: u32 = 2;
-/// The first version: it does not say whether the file was new.
+const VERSION: u32 = 3;
+/// The second version: its records' headers have no checksum of their own.
+const SECOND_VERSION: u32 = 2;
+/// The first version: it does not say whether the file was new either.
 const FIRST_VERSION: u32 = 1;
 /// Bytes before those that tell versions apart.
 const PREFIX_BYTES: usize = 8 + 4;
@@ -30,6 +32,8 @@ pub struct SegmentHeader {
     pub salt: u64,
     /// Whether the file held nothing but zeros when it was begun: then whatever is no record and not zero is damage.
     pub fresh: bool,
+    /// Whether the headers of its records have a checksum of their own: all do that are begun now.
+    pub sealed: bool,
     /// What the first record must say.
     pub link: Link,
 }
@@ -48,7 +52,7 @@ pub enum SegmentHeaderError {
     #[error("the segment header does not begin with the journal's magic number")]
     Magic,
     /// Of another version.
-    #[error("the segment has version {version}; this program reads versions 1 and 2")]
+    #[error("the segment has version {version}; this program reads versions 1 to 3")]
     Version {
         /// The version.
         version: u32,
@@ -59,11 +63,11 @@ pub enum SegmentHeaderError {
 }
 
 impl SegmentHeader {
-    /// The header's page.
+    /// The header's page; it is of the second version when its records are not sealed.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEADER_BYTES);
         out.put(&MAGIC);
-        out.put_u32(VERSION);
+        out.put_u32(if self.sealed { VERSION } else { SECOND_VERSION });
         out.put(&self.genesis.0);
         out.put_u64(self.index);
         out.put_u64(self.salt);
@@ -108,6 +112,7 @@ impl SegmentHeader {
                 previous: reader.hash("the previous record").map_err(short)?,
             },
             fresh: version > FIRST_VERSION && reader.u32("whether the file was new").map_err(short)? == 1,
+            sealed: version > SECOND_VERSION,
         })
     }
 }

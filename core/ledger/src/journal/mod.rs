@@ -2,7 +2,7 @@
 //!
 //! A segment is a file of fixed length, preallocated with zeros or recycled. It begins with a [`SegmentHeader`] of
 //! [`HEADER_BYTES`]; records follow, each at a multiple of [`ALIGNMENT`] and padded with zeros. A record carries its length, a
-//! CRC-32C of all that follows, the segment's salt, the block's height and the BLAKE3 hash of the record before it, which may be
+//! CRC-32C of all that follows, one of its header alone, the segment's salt, the block's height and the BLAKE3 hash of the record before it, which may be
 //! in the segment before.
 //!
 //! Exactly one record is written at a time: the next one after the sync of the one before has returned. So a crash can leave one

@@ -344,7 +344,7 @@ fn is_blank(bytes: &[u8]) -> bool {
 
 /// Whether a write that was cut off can have left these bytes where a fresh segment's next record belongs: each sector is
 /// new, or zero as it was before; or the bytes are new up to some point, and zero behind it. A record that has a sector of
-/// zeros or ends with one is given the benefit of the doubt.
+/// zeros or ends with one is given the benefit of the doubt, if its length can be believed.
 fn is_torn(bytes: &[u8], header: &SegmentHeader, link: &Link) -> bool {
     let mut sectors = bytes.chunks(ALIGNMENT);
     let first = sectors.next().unwrap_or_default();
@@ -352,7 +352,8 @@ fn is_torn(bytes: &[u8], header: &SegmentHeader, link: &Link) -> bool {
         return true;
     }
     let follows = |found: &RecordHeader| {
-        found.salt == header.salt && found.height == link.next && found.previous == link.previous
+        let sealed = found.sealed || !header.sealed;
+        sealed && found.salt == header.salt && found.height == link.next && found.previous == link.previous
     };
     let Some(found) = RecordHeader::decode(bytes).filter(follows) else {
         return is_blank(first.get(RECORD_HEADER_BYTES..).unwrap_or_default());

@@ -16,6 +16,8 @@ pub const MAX_PAYLOAD_BYTES: usize = MAX_BLOCK_BYTES;
 const MAGIC: [u8; 4] = *b"SREC";
 /// Magic number and CRC: what the CRC does not cover.
 const UNCOVERED_BYTES: usize = 8;
+/// Where the header's own checksum stands.
+const SEAL: std::ops::Range<usize> = 12..16;
 
 /// A record that was found valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub struct Record {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RecordHeader {
     crc: u32,
+    /// Whether the header has a checksum of its own, which says that its length can be believed.
+    pub(super) sealed: bool,
     pub(super) length: usize,
     pub(super) salt: u64,
     pub(super) height: Height,
@@ -41,7 +45,7 @@ pub(super) struct RecordHeader {
 }
 
 impl RecordHeader {
-    /// Reads a header without checking the CRC. `None`: there is none.
+    /// Reads a header without checking the record's CRC. `None`: there is none, or it was altered.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
         if reader.array("magic").ok()? != MAGIC {
@@ -49,11 +53,19 @@ impl RecordHeader {
         }
         let crc = reader.u32("crc").ok()?;
         let length = reader.u32("length").ok()? as usize;
-        let reserved = reader.u32("reserved").ok()?;
+        let seal = reader.u32("the header's checksum").ok()?;
         let salt = reader.u64("salt").ok()?;
         let height = Height(reader.u64("height").ok()?);
         let previous = reader.hash("previous").ok()?;
-        (length <= MAX_PAYLOAD_BYTES && reserved == 0).then_some(Self { crc, length, salt, height, previous })
+        let sealed = seal == self::seal(bytes)?;
+        (length <= MAX_PAYLOAD_BYTES && (sealed || seal == 0)).then_some(Self {
+            crc,
+            sealed,
+            length,
+            salt,
+            height,
+            previous,
+        })
     }
 
     /// Bytes of the record with its padding.
@@ -82,8 +94,20 @@ pub const fn total_bytes(length: usize) -> usize {
     RECORD_HEADER_BYTES.saturating_add(length).next_multiple_of(ALIGNMENT)
 }
 
-/// A record's bytes with padding, and its hash.
-pub(super) fn encode(salt: u64, height: Height, previous: &Hash, payload: &[u8]) -> (Vec<u8>, Hash) {
+/// The checksum of a header's other fields, without the record's CRC. `None`: it is too short.
+fn seal(bytes: &[u8]) -> Option<u32> {
+    let (length, rest) = (bytes.get(UNCOVERED_BYTES..SEAL.start)?, bytes.get(SEAL.end..RECORD_HEADER_BYTES)?);
+    Some(crc32c::crc32c_append(crc32c::crc32c(length), rest))
+}
+
+/// A record's bytes with padding, and its hash. `sealed`: its header has a checksum, as segments of this version want it.
+pub(super) fn encode(
+    salt: u64,
+    sealed: bool,
+    height: Height,
+    previous: &Hash,
+    payload: &[u8],
+) -> (Vec<u8>, Hash) {
     debug_assert!(payload.len() <= MAX_PAYLOAD_BYTES);
     let mut covered = Vec::with_capacity(total_bytes(payload.len()));
     covered.put(&MAGIC);
@@ -94,6 +118,10 @@ pub(super) fn encode(salt: u64, height: Height, previous: &Hash, payload: &[u8])
     covered.put_u64(height.0);
     covered.put(&previous.0);
     debug_assert_eq!(covered.len(), RECORD_HEADER_BYTES);
+    let checksum = seal(&covered).filter(|_| sealed).unwrap_or(0);
+    if let Some(slot) = covered.get_mut(SEAL) {
+        slot.copy_from_slice(&checksum.to_le_bytes());
+    }
     covered.put(payload);
     let mut bytes = covered;
     let crc = bytes.get(UNCOVERED_BYTES..).map_or(0, crc32c::crc32c);

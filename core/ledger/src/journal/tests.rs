@@ -10,7 +10,7 @@ const GENESIS: Hash = Hash([7; 32]);
 const LENGTH: u64 = 32 * 1024;
 
 fn header(index: u64, link: Link) -> SegmentHeader {
-    SegmentHeader { genesis: GENESIS, index, salt: 0x5a17 + index, fresh: true, link }
+    SegmentHeader { genesis: GENESIS, index, salt: 0x5a17 + index, fresh: true, sealed: true, link }
 }
 
 /// Writes records into `file` and tells where each begins, and the link after the last.
@@ -182,6 +182,9 @@ fn headers_of_the_first_version_are_read_and_say_nothing_of_the_file() {
     assert_eq!(SegmentHeader::decode(&new.encode()), Ok(new));
     let recycled = SegmentHeader { fresh: false, ..new };
     assert_eq!(SegmentHeader::decode(&recycled.encode()), Ok(recycled));
+    let second = SegmentHeader { sealed: false, ..new };
+    assert_eq!(SegmentHeader::decode(&second.encode()), Ok(second));
+    let recycled = SegmentHeader { sealed: false, ..recycled };
     // The first version: without the last field.
     let mut page = new.encode();
     page[8] = 1;
@@ -190,7 +193,7 @@ fn headers_of_the_first_version_are_read_and_say_nothing_of_the_file() {
     page[end..].fill(0);
     page[end..end + 4].copy_from_slice(&crc.to_le_bytes());
     assert_eq!(SegmentHeader::decode(&page), Ok(recycled));
-    page[8] = 3;
+    page[8] = 4;
     assert_eq!(SegmentHeader::decode(&page), Err(SegmentHeaderError::Checksum));
 }
 
@@ -211,6 +214,25 @@ fn a_last_record_that_was_changed_is_damage_where_the_file_was_new() {
                 assert_eq!((offset, dirty), (last, last + 3 * ALIGNMENT as u64));
             }
             other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A length that says too much would cover sectors that were never written: only its checksum tells that from a torn write.
+#[test]
+fn a_length_that_was_changed_is_damage_where_headers_are_sealed() {
+    for sealed in [true, false] {
+        for bit in 0..22 {
+            let mut file = vec![0; LENGTH as usize];
+            let head = SegmentHeader { sealed, ..header(0, start()) };
+            let (offsets, _) = write(&mut file, &head, &[vec![1; 100], vec![2; 300]]);
+            let last = offsets[1] as usize;
+            file[last + 8 + bit / 8] ^= 1 << (bit % 8);
+            match read(&file, 0, start(), None, 4096).1 {
+                Output::Damaged(Damage { reason: Reason::Altered { height: Height(2) }, .. }) => {}
+                Output::End(End::Torn { .. }) if !sealed => {}
+                other => panic!("{sealed} {bit}: {other:?}"),
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::Height;
 #[derive(Clone, Copy, Debug)]
 pub struct SegmentWriter {
     salt: u64,
+    sealed: bool,
     offset: u64,
     length: u64,
     link: Link,
@@ -39,12 +40,18 @@ pub enum WriteError {
 impl SegmentWriter {
     /// Begins a segment of `length` bytes. The header must be written and synced before any record.
     pub const fn new(header: &SegmentHeader, length: u64) -> Self {
-        Self { salt: header.salt, offset: HEADER_BYTES as u64, length, link: header.link }
+        Self {
+            salt: header.salt,
+            sealed: header.sealed,
+            offset: HEADER_BYTES as u64,
+            length,
+            link: header.link,
+        }
     }
 
     /// Goes on in a segment at `offset`, where its reader ended, with `link` from there.
     pub const fn resume(header: &SegmentHeader, length: u64, offset: u64, link: Link) -> Self {
-        Self { salt: header.salt, offset, length, link }
+        Self { salt: header.salt, sealed: header.sealed, offset, length, link }
     }
 
     /// The bytes of the next record and where they go. A multiple of the alignment in both.
@@ -61,7 +68,7 @@ impl SegmentWriter {
         if end > self.length {
             return Err(WriteError::SegmentFull);
         }
-        let (bytes, hash) = record::encode(self.salt, height, &self.link.previous, payload);
+        let (bytes, hash) = record::encode(self.salt, self.sealed, height, &self.link.previous, payload);
         let offset = std::mem::replace(&mut self.offset, end);
         self.link = Link { next: height.next(), previous: hash };
         Ok((offset, bytes))

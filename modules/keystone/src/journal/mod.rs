@@ -361,7 +361,7 @@ async fn begin<R: Runtime>(
     let mut salt = [0; 8];
     runtime.fill(&mut salt);
     let (genesis, salt, fresh) = (options.genesis, u64::from_le_bytes(salt), *fresh);
-    let header = SegmentHeader { genesis, index, salt, fresh, link };
+    let header = SegmentHeader { genesis, index, salt, fresh, sealed: true, link };
     let (from, to) = (spare_path(&options.directory), segment_path(&options.directory, index));
     spare.write_at(header.encode(), 0).await.result.map_err(JournalError::io("write", &from))?;
     spare.sync_data().await.map_err(JournalError::io("sync", &from))?;

@@ -32,13 +32,16 @@ pub(super) fn excuse(evidence: &Evidence, beyond: &Beyond) -> (Evidence, Vec<Vio
         }
         chain.audit = None;
     }
-    let present: BTreeSet<_> = chain.committed.iter().map(|one| one.hash).collect();
+    let present: BTreeSet<_> = chain.committed.iter().map(|one| (one.hash, one.receipt.height)).collect();
     let lied = |operation: &LedgerOperation| {
         let at = operation.times.1;
         beyond.lied.iter().any(|(from, to)| *from <= at && at <= *to + SLACK)
     };
+    // One that was sent again after its block was gone is there, in another block.
     let is_lost = |operation: &LedgerOperation| match (&operation.call, &operation.outcome) {
-        (Call::Submit(submit), Outcome::Done(Reply::Included(_))) => !present.contains(&submit.hash),
+        (Call::Submit(submit), Outcome::Done(Reply::Included(receipt))) => {
+            !present.contains(&(submit.hash, receipt.height))
+        }
         _ => false,
     };
     if rest.history.iter().any(|operation| is_lost(operation) && lied(operation)) {

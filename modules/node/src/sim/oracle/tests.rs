@@ -266,6 +266,24 @@ fn beyond_the_claims_only_what_the_disk_lied_about_may_be_gone() {
 }
 
 #[test]
+fn beyond_the_claims_what_was_gone_may_come_again_in_another_block() {
+    let move_the_count = |evidence: &mut Evidence, chain: &mut Chain, lied: (u64, u64)| {
+        let told = evidence.history.iter_mut().rev().find_map(|operation| match &mut operation.outcome {
+            Outcome::Done(Reply::Included(receipt)) => Some(receipt),
+            _ => None,
+        });
+        // The answer named a block that is gone; the chain has it in a later one.
+        told.expect("an answer").height -= 1;
+        let lied = vec![(Duration::from_secs(lied.0), Duration::from_secs(lied.1))];
+        chain.audit.get_or_insert(Ok((0, Hash([9; 32]), 0)));
+        evidence.beyond = Some(Beyond { refusals: Vec::new(), lied });
+    };
+    assert_eq!(complaints(|evidence, chain| move_the_count(evidence, chain, (0, 100))), [] as [&str; 0]);
+    let outside = complaints(|evidence, chain| move_the_count(evidence, chain, (200, 300)));
+    assert!(outside.contains(&"replies"), "{outside:?}");
+}
+
+#[test]
 fn beyond_the_claims_a_refusal_names_the_place_and_silence_is_none() {
     let refuse = |refusals: &[&str]| {
         let mut evidence = good();
