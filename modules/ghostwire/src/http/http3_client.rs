@@ -8,7 +8,7 @@ use http::uri::Scheme;
 use http::{Request, Response};
 use http_body::{Body as _, Frame};
 use shroud_h3::h3::client::{RequestStream, SendRequest};
-use shroud_h3::h3::error::{ConnectionError as Http3ConnectionError, StreamError};
+use shroud_h3::h3::error::{Code, ConnectionError as Http3ConnectionError, StreamError};
 use shroud_h3::{BidiStream, OpenStreams, RecvStream, SendStream, h3};
 use shroud_quic::{ClientConfig, ConnectError, Connection, ConnectionError, EarlyData, Endpoint};
 use shroud_runtime::sync::{Mutex as AsyncMutex, channel};
@@ -229,7 +229,11 @@ impl<R: Runtime> Http3Client<R> {
             let stream = sender.send_request(head).await?;
             let (mut send, mut receive) = split(stream);
             if body.is_end_stream() {
-                send.finish().await?;
+                match send.finish().await {
+                    // RFC 9114, 4.1: the server needs no more of the request than it has; its response stands.
+                    Err(StreamError::RemoteTerminate { code: Code::H3_NO_ERROR, .. }) => {}
+                    finished => finished?,
+                }
             } else {
                 runtime.spawn("http3-upload", upload(send, body)).detach();
             }
@@ -366,7 +370,7 @@ async fn upload(mut send: Send, mut body: Body) {
         let frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
         let result = match frame {
             None => break,
-            Some(Err(_)) => return send.stop_stream(h3::error::Code::H3_REQUEST_CANCELLED),
+            Some(Err(_)) => return send.stop_stream(Code::H3_REQUEST_CANCELLED),
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => send.send_data(data).await,
                 Err(frame) => match frame.into_trailers() {
