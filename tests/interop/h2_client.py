@@ -58,8 +58,8 @@ class Client:
 
 client = Client()
 assert client.answer(client.start("GET", "/plain")) == (200, b"Hello, world!")
-# WebSocket is for HTTP/1.1: browsers would take the offer.
-assert client.http.remote_settings.get(h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL, 0) == 0
+# WebSocket comes over HTTP/2 too (RFC 8441).
+assert client.http.remote_settings.get(h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL, 0) == 1
 assert client.answer(client.start("GET", "/version"))[1] == b"HTTP/2.0"
 assert len(client.answer(client.start("GET", "/big"))[1]) == 8 << 20
 streams = [client.start("GET", "/plain") for _ in range(90)]
