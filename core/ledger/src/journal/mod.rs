@@ -12,7 +12,8 @@
 //!
 //! A segment in a new file says so in its header. There a torn record leaves each sector new or zero, or is new up to a point and
 //! zero behind it, so that a last record which is neither whole nor torn in this way was changed later, and is damage as well; what
-//! a torn one leaves is wiped before the next one is written. In a recycled file the remains of its former use look like anything:
+//! a torn one leaves is wiped before the next one is written. A record that ends in a zero byte, or has a sector of zeros, may be
+//! taken for torn all the same. In a recycled file the remains of its former use look like anything:
 //! a last record that was changed cannot be told from a torn one.
 //!
 //! A segment's header is written and synced when the last record of the segment before is durable, and before the file takes the
