@@ -11,7 +11,7 @@ pub const HEADER_BYTES: usize = 4096;
 
 const MAGIC: [u8; 8] = *b"SHROUDJ\n";
 const VERSION: u32 = 3;
-/// The second version: its records' headers have no checksum of their own.
+/// The second version: its records are not sealed.
 const SECOND_VERSION: u32 = 2;
 /// The first version: it does not say whether the file was new either.
 const FIRST_VERSION: u32 = 1;
@@ -32,7 +32,8 @@ pub struct SegmentHeader {
     pub salt: u64,
     /// Whether the file held nothing but zeros when it was begun: then whatever is no record and not zero is damage.
     pub fresh: bool,
-    /// Whether the headers of its records have a checksum of their own: all do that are begun now.
+    /// Whether its records are sealed: their headers have a checksum of their own, their sectors end in marks. All are that are
+    /// begun now.
     pub sealed: bool,
     /// What the first record must say.
     pub link: Link,

@@ -231,10 +231,10 @@ impl SegmentReader {
     fn read_record(&mut self, header: SegmentHeader, link: Link) -> Option<Option<Record>> {
         let offset = self.base;
         let bytes = self.available();
-        if bytes.len() < RECORD_HEADER_BYTES && !self.ended {
+        if bytes.len() < ALIGNMENT && !self.ended {
             return None;
         }
-        let found = RecordHeader::decode(bytes).filter(|found| found.salt == header.salt);
+        let found = RecordHeader::decode(bytes, header.sealed).filter(|found| found.salt == header.salt);
         if let Some(found) = &found
             && bytes.len() < found.total_bytes()
             && !self.ended
@@ -254,12 +254,10 @@ impl SegmentReader {
         if found.previous != link.previous {
             return self.damaged(offset, Reason::BrokenChain { height: found.height }).map(|()| None);
         }
-        let hash = record::hash(&found, bytes);
-        let end = RECORD_HEADER_BYTES.saturating_add(found.length);
-        let payload = bytes.get(RECORD_HEADER_BYTES..end).unwrap_or_default().to_vec();
-        self.skip(found.total_bytes());
+        let (hash, payload, bytes) = (found.hash(bytes), found.payload(bytes), found.total_bytes());
+        self.skip(bytes);
         self.state = State::Records { header, link: Link { next: found.height.next(), previous: hash } };
-        Some(Some(Record { height: found.height, offset, hash, payload }))
+        Some(Some(Record { height: found.height, offset, bytes, hash, payload }))
     }
 
     /// Looks for a good record behind a bad place. `None`: more bytes are needed.
@@ -274,7 +272,7 @@ impl SegmentReader {
             if bytes.is_empty() {
                 return self.end_without_more(searching);
             }
-            let found = RecordHeader::decode(bytes)
+            let found = RecordHeader::decode(bytes, header.sealed)
                 .filter(|found| found.salt == header.salt && found.height >= link.next);
             if let Some(found) = found {
                 if bytes.len() < found.total_bytes() && !self.ended {
@@ -343,8 +341,7 @@ fn is_blank(bytes: &[u8]) -> bool {
 }
 
 /// Whether a write that was cut off can have left these bytes where a fresh segment's next record belongs: each sector is
-/// new, or zero as it was before; or the bytes are new up to some point, and zero behind it. A record that has a sector of
-/// zeros or ends with one is given the benefit of the doubt, if its length can be believed.
+/// new, or zero as it was before; or the bytes are new up to some point, and zero behind it.
 fn is_torn(bytes: &[u8], header: &SegmentHeader, link: &Link) -> bool {
     let mut sectors = bytes.chunks(ALIGNMENT);
     let first = sectors.next().unwrap_or_default();
@@ -352,14 +349,21 @@ fn is_torn(bytes: &[u8], header: &SegmentHeader, link: &Link) -> bool {
         return true;
     }
     let follows = |found: &RecordHeader| {
-        let sealed = found.sealed || !header.sealed;
-        sealed && found.salt == header.salt && found.height == link.next && found.previous == link.previous
+        found.salt == header.salt && found.height == link.next && found.previous == link.previous
     };
-    let Some(found) = RecordHeader::decode(bytes).filter(follows) else {
+    let found = RecordHeader::decode(bytes, header.sealed).filter(follows);
+    if header.sealed {
+        // A sector that was written to its end has its mark, and what was not written is missing as a whole.
+        let Some(found) = found else { return !record::is_marked(first) };
+        let mut sectors = bytes.chunks(ALIGNMENT).take(found.total_bytes() / ALIGNMENT);
+        return bytes.len() < found.total_bytes() || !sectors.all(record::is_marked);
+    }
+    let Some(found) = found else {
         return is_blank(first.get(RECORD_HEADER_BYTES..).unwrap_or_default());
     };
+    // A file that ends within the record was cut, by whomever. A record that has a sector of zeros or ends with one is given
+    // the benefit of the doubt.
     let end = RECORD_HEADER_BYTES.saturating_add(found.length);
-    // A file that ends within the record was cut, by whomever.
     bytes.len() < found.total_bytes()
         || sectors.take(found.total_bytes() / ALIGNMENT - 1).any(is_blank)
         || bytes.get(end.saturating_sub(1)) == Some(&0)
@@ -367,5 +371,8 @@ fn is_torn(bytes: &[u8], header: &SegmentHeader, link: &Link) -> bool {
 
 /// Whether a record of the file's former use stands here.
 fn is_former(bytes: &[u8], salt: u64) -> bool {
-    RecordHeader::decode(bytes).is_some_and(|found| found.salt != salt)
+    [true, false]
+        .into_iter()
+        .filter_map(|sealed| RecordHeader::decode(bytes, sealed))
+        .any(|found| found.salt != salt)
 }

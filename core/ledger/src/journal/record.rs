@@ -1,4 +1,7 @@
 //! One record: a header of its own, the payload, zeros up to the alignment.
+//!
+//! A sealed record's header has a checksum of its own, and each of its sectors ends in a [`MARK`], so that header and payload
+//! have [`SECTOR_CONTENT_BYTES`] of each. Its CRC and its hash are of the sectors as they are written.
 
 use shroud_crypto::Hash;
 
@@ -16,6 +19,10 @@ pub const MAX_PAYLOAD_BYTES: usize = MAX_BLOCK_BYTES;
 const MAGIC: [u8; 4] = *b"SREC";
 /// Magic number and CRC: what the CRC does not cover.
 const UNCOVERED_BYTES: usize = 8;
+/// What ends each sector of a sealed record. A sector without was not written to its end.
+const MARK: u8 = 0xff;
+/// What a sector of a sealed record holds beside its mark.
+const SECTOR_CONTENT_BYTES: usize = ALIGNMENT - 1;
 /// Where the header's own checksum stands.
 const SEAL: std::ops::Range<usize> = 12..16;
 
@@ -26,6 +33,8 @@ pub struct Record {
     pub height: Height,
     /// Where in the segment it begins.
     pub offset: u64,
+    /// Bytes that it takes there, its header and padding included.
+    pub bytes: usize,
     /// Its hash, which the next record names.
     pub hash: Hash,
     /// The block's encoding.
@@ -36,8 +45,7 @@ pub struct Record {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RecordHeader {
     crc: u32,
-    /// Whether the header has a checksum of its own, which says that its length can be believed.
-    pub(super) sealed: bool,
+    sealed: bool,
     pub(super) length: usize,
     pub(super) salt: u64,
     pub(super) height: Height,
@@ -45,8 +53,9 @@ pub(super) struct RecordHeader {
 }
 
 impl RecordHeader {
-    /// Reads a header without checking the record's CRC. `None`: there is none, or it was altered.
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+    /// Reads the header of a record of a segment whose records are `sealed`, or are not, without checking the record's CRC.
+    /// `None`: there is none, or it was altered.
+    pub(super) fn decode(bytes: &[u8], sealed: bool) -> Option<Self> {
         let mut reader = Reader::new(bytes);
         if reader.array("magic").ok()? != MAGIC {
             return None;
@@ -57,8 +66,8 @@ impl RecordHeader {
         let salt = reader.u64("salt").ok()?;
         let height = Height(reader.u64("height").ok()?);
         let previous = reader.hash("previous").ok()?;
-        let sealed = seal == self::seal(bytes)?;
-        (length <= MAX_PAYLOAD_BYTES && (sealed || seal == 0)).then_some(Self {
+        let expected = if sealed { self::seal(bytes)? } else { 0 };
+        (length <= MAX_PAYLOAD_BYTES && seal == expected).then_some(Self {
             crc,
             sealed,
             length,
@@ -70,7 +79,7 @@ impl RecordHeader {
 
     /// Bytes of the record with its padding.
     pub(super) const fn total_bytes(&self) -> usize {
-        total_bytes(self.length)
+        total_bytes(self.length, self.sealed)
     }
 
     /// Whether `bytes`, which begin with this header and are as long as the record, are what was written.
@@ -79,19 +88,57 @@ impl RecordHeader {
         if shroud_planted::is_planted(shroud_planted::Fault::SkipTornTailCheck) {
             return true;
         }
-        let end = RECORD_HEADER_BYTES.saturating_add(self.length);
-        match (bytes.get(UNCOVERED_BYTES..end), bytes.get(end..self.total_bytes())) {
+        let (end, total) = (self.covered_bytes(), self.total_bytes());
+        match (bytes.get(UNCOVERED_BYTES..end), bytes.get(end..total)) {
             (Some(covered), Some(padding)) => {
                 crc32c::crc32c(covered) == self.crc && padding.iter().all(|byte| *byte == 0)
             }
             _ => false,
         }
     }
+
+    /// The hash of a valid record, given all its bytes.
+    pub(super) fn hash(&self, bytes: &[u8]) -> Hash {
+        bytes.get(..self.covered_bytes()).map_or(Hash::ZERO, shroud_crypto::blake3)
+    }
+
+    /// The payload of a valid record, given all its bytes.
+    pub(super) fn payload(&self, bytes: &[u8]) -> Vec<u8> {
+        let end = RECORD_HEADER_BYTES.saturating_add(self.length);
+        if !self.sealed {
+            return bytes.get(RECORD_HEADER_BYTES..end).unwrap_or_default().to_vec();
+        }
+        let bytes = bytes.get(..self.total_bytes()).unwrap_or(bytes);
+        let mut payload = Vec::with_capacity(bytes.len());
+        let mut header = RECORD_HEADER_BYTES;
+        for sector in bytes.chunks(ALIGNMENT) {
+            payload.extend_from_slice(sector.get(header..SECTOR_CONTENT_BYTES).unwrap_or_default());
+            header = 0;
+        }
+        payload.truncate(self.length);
+        payload
+    }
+
+    /// What CRC and hash are of.
+    const fn covered_bytes(&self) -> usize {
+        if self.sealed { self.total_bytes() } else { RECORD_HEADER_BYTES.saturating_add(self.length) }
+    }
+}
+
+/// Whether a sector of a sealed record was written to its end.
+pub(super) fn is_marked(sector: &[u8]) -> bool {
+    // A mark that was altered is one still.
+    sector.len() == ALIGNMENT && sector.last() != Some(&0)
 }
 
 /// Bytes of a record with a payload of `length` bytes, its header and padding included.
-pub const fn total_bytes(length: usize) -> usize {
-    RECORD_HEADER_BYTES.saturating_add(length).next_multiple_of(ALIGNMENT)
+pub(super) const fn total_bytes(length: usize, sealed: bool) -> usize {
+    let bytes = RECORD_HEADER_BYTES.saturating_add(length);
+    if sealed {
+        bytes.div_ceil(SECTOR_CONTENT_BYTES).saturating_mul(ALIGNMENT)
+    } else {
+        bytes.next_multiple_of(ALIGNMENT)
+    }
 }
 
 /// The checksum of a header's other fields, without the record's CRC. `None`: it is too short.
@@ -100,7 +147,7 @@ fn seal(bytes: &[u8]) -> Option<u32> {
     Some(crc32c::crc32c_append(crc32c::crc32c(length), rest))
 }
 
-/// A record's bytes with padding, and its hash. `sealed`: its header has a checksum, as segments of this version want it.
+/// A record's bytes with padding, and its hash. `sealed`: as segments of this version want it.
 pub(super) fn encode(
     salt: u64,
     sealed: bool,
@@ -109,32 +156,35 @@ pub(super) fn encode(
     payload: &[u8],
 ) -> (Vec<u8>, Hash) {
     debug_assert!(payload.len() <= MAX_PAYLOAD_BYTES);
-    let mut covered = Vec::with_capacity(total_bytes(payload.len()));
-    covered.put(&MAGIC);
-    covered.put_u32(0);
-    covered.put_count(payload.len());
-    covered.put_u32(0);
-    covered.put_u64(salt);
-    covered.put_u64(height.0);
-    covered.put(&previous.0);
-    debug_assert_eq!(covered.len(), RECORD_HEADER_BYTES);
-    let checksum = seal(&covered).filter(|_| sealed).unwrap_or(0);
-    if let Some(slot) = covered.get_mut(SEAL) {
-        slot.copy_from_slice(&checksum.to_le_bytes());
+    let total = total_bytes(payload.len(), sealed);
+    let mut bytes = Vec::with_capacity(total);
+    bytes.put(&MAGIC);
+    bytes.put_u32(0);
+    bytes.put_count(payload.len());
+    bytes.put_u32(0);
+    bytes.put_u64(salt);
+    bytes.put_u64(height.0);
+    bytes.put(&previous.0);
+    debug_assert_eq!(bytes.len(), RECORD_HEADER_BYTES);
+    if sealed {
+        let checksum = seal(&bytes).unwrap_or_default();
+        if let Some(slot) = bytes.get_mut(SEAL) {
+            slot.copy_from_slice(&checksum.to_le_bytes());
+        }
+        let (first, rest) = payload.split_at(payload.len().min(SECTOR_CONTENT_BYTES - RECORD_HEADER_BYTES));
+        for part in std::iter::once(first).chain(rest.chunks(SECTOR_CONTENT_BYTES)) {
+            bytes.put(part);
+            bytes.resize(bytes.len().next_multiple_of(ALIGNMENT) - 1, 0);
+            bytes.push(MARK);
+        }
+    } else {
+        bytes.put(payload);
     }
-    covered.put(payload);
-    let mut bytes = covered;
     let crc = bytes.get(UNCOVERED_BYTES..).map_or(0, crc32c::crc32c);
     if let Some(slot) = bytes.get_mut(4..UNCOVERED_BYTES) {
         slot.copy_from_slice(&crc.to_le_bytes());
     }
     let hash = shroud_crypto::blake3(&bytes);
-    bytes.resize(total_bytes(payload.len()), 0);
+    bytes.resize(total, 0);
     (bytes, hash)
-}
-
-/// The hash of a valid record, given all its bytes.
-pub(super) fn hash(header: &RecordHeader, bytes: &[u8]) -> Hash {
-    let end = RECORD_HEADER_BYTES.saturating_add(header.length);
-    bytes.get(..end).map_or(Hash::ZERO, shroud_crypto::blake3)
 }

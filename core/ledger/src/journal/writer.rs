@@ -64,7 +64,7 @@ impl SegmentWriter {
         if height != self.link.next {
             return Err(WriteError::Height { stated: height, expected: self.link.next });
         }
-        let end = self.offset.saturating_add(record::total_bytes(payload.len()) as u64);
+        let end = self.offset.saturating_add(record::total_bytes(payload.len(), self.sealed) as u64);
         if end > self.length {
             return Err(WriteError::SegmentFull);
         }

@@ -2,7 +2,7 @@
 
 use shroud_ledger::Height;
 use shroud_ledger::journal::{
-    End, HEADER_BYTES, Link, Output, Record, SegmentHeader, SegmentHeaderError, SegmentReader, total_bytes,
+    End, HEADER_BYTES, Link, Output, Record, SegmentHeader, SegmentHeaderError, SegmentReader,
 };
 use shroud_runtime::{BlockFile, OpenOptions, Runtime};
 
@@ -94,7 +94,7 @@ impl<R: Runtime> Scan<R> {
             let output = reading.next(&self.options, segment.index).await?;
             match output {
                 Output::Record(record) => {
-                    self.last = total_bytes(record.payload.len()) as u64;
+                    self.last = record.bytes as u64;
                     self.link = Link { next: record.height.next(), previous: record.hash };
                     self.reading = Some(reading);
                     return Ok(Some(record));
