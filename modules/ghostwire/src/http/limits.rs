@@ -15,7 +15,8 @@ pub struct Limits {
     pub headers: usize,
     /// Bytes of a request's body: 413 beyond. Default 1 MiB.
     pub body_bytes: u64,
-    /// From a request's first byte to the end of its header: 408 beyond. Default 10 s.
+    /// From a request's first byte to the end of its header: 408 beyond. HTTP/2: from the connection's start to the end of the
+    /// client's preface. Default 10 s.
     pub header_time: Duration,
     /// From the end of a request's header to the end of its body: 408 beyond. Default 30 s.
     pub body_time: Duration,

@@ -107,7 +107,8 @@ pub(crate) async fn run<R: Runtime, H: Handler, S: Stream>(
             return Poll::Ready(End::Overdue(Due::Resets));
         }
         loop {
-            match watch.check(cx, runtime.now(), &limits, streams.is_empty(), wire.progress()) {
+            let (idle, progress) = (streams.is_empty(), wire.progress());
+            match watch.check(cx, runtime.now(), &limits, idle, wire.has_preface(), progress) {
                 Due::Nothing => return Poll::Pending,
                 Due::Idle => {
                     Pin::new(&mut connection).graceful_shutdown();

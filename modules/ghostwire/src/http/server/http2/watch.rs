@@ -17,6 +17,8 @@ pub(super) enum Due {
     Idle,
     /// It was told to go and has not: drop it.
     Gone,
+    /// The client has not even sent its connection preface: drop the connection.
+    Preface,
     /// The client takes nothing: drop the connection.
     Stuck,
     /// The client resets what it has asked for, again and again: drop the connection.
@@ -28,6 +30,7 @@ pub(super) enum Due {
 pub(super) struct Watch<A> {
     alarm: A,
     armed: Option<Instant>,
+    opening: Option<Instant>,
     idle: Option<Instant>,
     closing: Option<Instant>,
     writing: Option<(Instant, u64)>,
@@ -35,19 +38,22 @@ pub(super) struct Watch<A> {
 
 impl<A: Alarm> Watch<A> {
     pub(super) fn new(alarm: A, now: Instant) -> Self {
-        Self { alarm, armed: None, idle: Some(now), closing: None, writing: None }
+        Self { alarm, armed: None, opening: Some(now), idle: Some(now), closing: None, writing: None }
     }
 
-    /// To be called after each poll of the connection: says what is due and arms the alarm for what comes next. `sent`
-    /// bytes have been taken by the socket so far; it is `blocked` when it takes no more.
+    /// To be called after each poll of the connection: says what is due and arms the alarm for what comes next. The
+    /// client's preface is there, or not; `sent` bytes have been taken by the socket so far; it is `blocked` when it takes no
+    /// more.
     pub(super) fn check(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
         limits: &Limits,
         idle: bool,
+        has_preface: bool,
         (sent, blocked): (u64, bool),
     ) -> Due {
+        self.opening = self.opening.filter(|_| !has_preface);
         self.idle = idle.then(|| self.idle.unwrap_or(now));
         self.writing = match self.writing {
             Some((since, at)) if blocked && at == sent => Some((since, at)),
@@ -56,7 +62,9 @@ impl<A: Alarm> Watch<A> {
         let closing = self.closing.map(|since| (since + CLOSE_TIME, Due::Gone));
         let idle = self.idle.map(|since| (since + limits.idle_time, Due::Idle));
         let writing = self.writing.map(|(since, _)| (since + limits.write_time, Due::Stuck));
-        let first = [closing.or(idle), writing].into_iter().flatten().min_by_key(|(deadline, _)| *deadline);
+        let opening = self.opening.map(|since| (since + limits.header_time, Due::Preface));
+        let first =
+            [opening, closing.or(idle), writing].into_iter().flatten().min_by_key(|(deadline, _)| *deadline);
         let Some((deadline, due)) = first else { return Due::Nothing };
         if now >= deadline {
             if due == Due::Idle {

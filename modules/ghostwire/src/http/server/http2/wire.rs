@@ -11,10 +11,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
+/// Bytes of a connection preface before its SETTINGS (RFC 9113, 3.4).
+const PREFACE_BYTES: u64 = 24;
+
 /// A connection's stream, shared by hyper (through [`WireIo`]) and the connection's task.
 pub(super) struct Wire<S> {
     stream: Mutex<S>,
     stripe: Arc<Stripe>,
+    received: AtomicU64,
     sent: AtomicU64,
     blocked: AtomicBool,
     ended: AtomicBool,
@@ -28,6 +32,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Self {
             stream: Mutex::new(stream),
             stripe,
+            received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             blocked: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -43,7 +48,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         (self.sent.load(Relaxed), self.blocked.load(Relaxed))
     }
 
+    /// Whether the client's connection preface is there (RFC 9113, 3.4), if it is one.
+    pub(super) fn has_preface(&self) -> bool {
+        self.received.load(Relaxed) >= PREFACE_BYTES
+    }
+
     fn has_read(&self, count: usize) {
+        self.received.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Relaxed);
         self.stripe.received(count);
         if count == 0 {
             self.ended.store(true, Relaxed);
