@@ -69,6 +69,14 @@ def open_client(config=None, **more):
     return connect("127.0.0.1", PORT, configuration=config or configuration(), create_protocol=Client, **more)
 
 
+async def until(condition):
+    """What the server sends by itself may come after the answer: waits for it, not for ever."""
+    for _ in range(200):
+        if condition():
+            return
+        await asyncio.sleep(0.05)
+
+
 async def requests():
     async with open_client() as client:
         status, headers, body = await client.ask("/plain")
@@ -105,6 +113,7 @@ async def early():
     async with open_client(session_ticket_handler=tickets.append) as client:
         await client.ask("/plain")
         await client.ping()
+        await until(lambda: len(tickets) == 2)
     assert len(tickets) == 2 and all(ticket.max_early_data_size == 0xFFFFFFFF for ticket in tickets), tickets
     # What is not safe is refused, unless the handshake is over by the time that it is looked at (RFC 8470, 3).
     for path, body, wanted in [("/plain", None, (200,)), ("/echo", b"twice?", (425, 200))]:
@@ -157,6 +166,7 @@ async def retry():
         assert client._quic._retry_source_connection_id is not None
         assert (await client.ask("/plain"))[0] == 200
         await client.ping()
+        await until(lambda: tokens)
     assert tokens, "no token for the next connection"
 
 

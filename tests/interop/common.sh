@@ -35,12 +35,18 @@ venv() {
 
 # expect NAME WANTED COMMAND...: its output contains WANTED.
 expect() {
-  local name=$1 wanted=$2 output
+  local name=$1 wanted=$2 output status=0 began=$SECONDS log
   shift 2
-  if output=$(timeout 120 "$@" 2>&1) && grep -qF -- "$wanted" <<<"$output"; then
+  output=$(timeout 120 "$@" 2>&1) || status=$?
+  if [ $status -eq 0 ] && grep -qF -- "$wanted" <<<"$output"; then
     passed=$((passed + 1)); echo "$backend: $name"
   else
-    failed=$((failed + 1)); echo "$backend: FAILED $name: no \"$wanted\" in:"; tail -n 20 <<<"$output"
+    failed=$((failed + 1))
+    # 124: it did not end in time.
+    echo "$backend: FAILED $name: status $status after $((SECONDS - began)) s, wanted \"$wanted\":"; tail -n 20 <<<"$output"
+    for log in "$work/$backend/log" "$work/$backend.log"; do
+      [ ! -s "$log" ] || { echo "the server's log:"; tail -n 5 "$log"; }
+    done
   fi
 }
 

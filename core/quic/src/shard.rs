@@ -102,6 +102,8 @@ pub(crate) struct Serving {
 /// A connection's place.
 pub(crate) struct Slot {
     pub(crate) cell: Arc<Cell>,
+    /// The peer's address, as it was last looked at.
+    pub(crate) remote: SocketAddr,
     /// The earliest entry in the timer's heap.
     pub(crate) armed: Option<Instant>,
     /// When the handshake must have ended.
@@ -217,12 +219,13 @@ impl Core {
 
     pub(crate) fn insert(&mut self, cell: Arc<Cell>, handshake: Instant, half_open: bool) {
         let index = cell.index.0;
+        let remote = cell.lock().machine.remote_address();
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, || None);
         }
         if let Some(place) = self.slots.get_mut(index) {
             debug_assert!(place.is_none(), "the machine gives an index out once at a time");
-            *place = Some(Slot { cell, armed: None, handshake: Some(handshake), half_open });
+            *place = Some(Slot { cell, remote, armed: None, handshake: Some(handshake), half_open });
         }
         self.stats.connections += 1;
         self.stats.half_open += usize::from(half_open);

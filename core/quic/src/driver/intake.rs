@@ -107,6 +107,7 @@ impl<R: Runtime> Driver<R> {
     ) {
         let Foreign { remote, local, ecn, bytes } = datagram;
         self.scratch.clear();
+        let short = bytes.first().is_some_and(|first| first & 0x80 == 0);
         match core.endpoint.handle(now, remote, local, ecn, bytes, &mut self.scratch) {
             None => {}
             Some(DatagramEvent::ConnectionEvent(index, event)) => {
@@ -118,6 +119,8 @@ impl<R: Runtime> Driver<R> {
                 *work = work.saturating_sub(WORK_OF_HANDSHAKE);
                 self.admit(core, cx, now, incoming);
             }
+            // A stateless reset that would meet a peer which has only moved.
+            Some(DatagramEvent::Response(_)) if short && self.departures.recent(remote, now) => {}
             Some(DatagramEvent::Response(transmit)) => self.answer(core, cx, &transmit),
         }
     }

@@ -6,6 +6,7 @@
 //! acknowledgements that are due by then: nothing is woken or locked per packet, and no packet goes out that the answer
 //! could have carried. A pass does a bounded amount of work, then yields.
 
+mod departures;
 mod inbox;
 mod intake;
 mod outbox;
@@ -16,6 +17,7 @@ use crate::connection_id::Reader;
 use crate::error::ConnectionError;
 use crate::group::{Foreign, Member};
 use crate::shard::{Core, Shared};
+use departures::Departures;
 use inbox::Inbox;
 use outbox::Outbox;
 use quinn_proto::{ConnectionHandle, Event, Side, StreamEvent, VarInt};
@@ -62,6 +64,7 @@ pub(crate) struct Driver<R: Runtime> {
     touched: Vec<ConnectionHandle>,
     /// Datagrams for other members, by member.
     foreign: Vec<Vec<Foreign>>,
+    departures: Departures,
     wakers: Vec<Waker>,
     scratch: Vec<u8>,
 }
@@ -87,6 +90,7 @@ impl<R: Runtime> Driver<R> {
             queue: VecDeque::new(),
             touched: Vec::new(),
             foreign: (0..members).map(|_| Vec::new()).collect(),
+            departures: Departures::default(),
             wakers: Vec::new(),
             scratch: Vec::new(),
             reader: (members > 1).then(|| member.group.reader()),
@@ -217,6 +221,11 @@ impl<R: Runtime> Driver<R> {
 
     /// Passes on what a connection has to say to the endpoint and to the application, and arms its timer.
     fn dispatch(&mut self, core: &mut Core, cell: &Arc<Cell>, state: &mut State) {
+        let remote = state.machine.remote_address();
+        if let Some(slot) = core.slot(cell.index).filter(|slot| slot.remote != remote) {
+            let left = std::mem::replace(&mut slot.remote, remote);
+            self.departures.note(left, self.runtime.now());
+        }
         let mut drained = false;
         while let Some(event) = state.machine.poll_endpoint_events() {
             drained |= event.is_drained();
