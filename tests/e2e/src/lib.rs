@@ -184,6 +184,7 @@ macro_rules! tests_of {
                     streams_both_ways,
                     routes_and_fields,
                     websocket_through,
+                    websocket_that_is_none,
                     tunnels_half_close,
                 }
                 proxy_failures {

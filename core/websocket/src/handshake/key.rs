@@ -1,10 +1,39 @@
 //! `Sec-WebSocket-Key` and `Sec-WebSocket-Accept` (RFC 6455 4.2.2).
 
 use base64ct::{Base64, Encoding};
-use http::HeaderValue;
+use http::header::SEC_WEBSOCKET_ACCEPT;
+use http::{HeaderMap, HeaderValue};
 use sha1::{Digest, Sha1};
 
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// A client's key and the answer that proves that it was understood. For those who pass on what both sides agree on and do
+/// not agree themselves: a proxy that asks over HTTP/1.1 for a client who came by extended CONNECT, which has no key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Challenge {
+    key: HeaderValue,
+    answer: HeaderValue,
+}
+
+impl Challenge {
+    /// A challenge of these bytes, which are to be fresh chance for each connection.
+    pub fn new(nonce: &[u8; 16]) -> Option<Self> {
+        let key = encode(nonce)?;
+        let answer = accept(key.as_bytes())?;
+        Some(Self { key, answer })
+    }
+
+    /// The value of `Sec-WebSocket-Key`.
+    pub const fn key(&self) -> &HeaderValue {
+        &self.key
+    }
+
+    /// Whether a response has the answer to it in `Sec-WebSocket-Accept`, and no other.
+    pub fn is_answered_by(&self, headers: &HeaderMap) -> bool {
+        let mut answers = headers.get_all(SEC_WEBSOCKET_ACCEPT).iter();
+        answers.next() == Some(&self.answer) && answers.next().is_none()
+    }
+}
 
 /// A client's key: 16 bytes of chance.
 pub(super) fn encode(nonce: &[u8; 16]) -> Option<HeaderValue> {
@@ -36,6 +65,21 @@ mod tests {
         assert_eq!(accept(b"dGhlIHNhbXBsZSBub25jZQ==").unwrap(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert!(is_valid(b"dGhlIHNhbXBsZSBub25jZQ=="));
         assert_eq!(encode(b"the sample nonce").unwrap(), "dGhlIHNhbXBsZSBub25jZQ==");
+    }
+
+    #[test]
+    fn a_challenge_has_one_answer() {
+        let challenge = Challenge::new(b"the sample nonce").unwrap();
+        assert_eq!(challenge.key(), "dGhlIHNhbXBsZSBub25jZQ==");
+        let answer = HeaderValue::from_static("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        let mut headers = HeaderMap::new();
+        assert!(!challenge.is_answered_by(&headers));
+        headers.append(SEC_WEBSOCKET_ACCEPT, answer.clone());
+        assert!(challenge.is_answered_by(&headers));
+        headers.append(SEC_WEBSOCKET_ACCEPT, answer);
+        assert!(!challenge.is_answered_by(&headers));
+        headers.insert(SEC_WEBSOCKET_ACCEPT, HeaderValue::from_static("s3pPLMBiTxaQ9kYGzzhZRbK+xO0="));
+        assert!(!challenge.is_answered_by(&headers));
     }
 
     #[test]

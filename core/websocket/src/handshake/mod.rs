@@ -9,6 +9,7 @@ mod server;
 pub(crate) mod tokens;
 
 pub use client::{Opening, OpeningError};
+pub use key::Challenge;
 pub use server::{Origins, Policy, Refusal, accept, accept_extended};
 
 use crate::deflate::Negotiated;

@@ -15,11 +15,13 @@ use crate::http::{
     Body, ConnectionInfo, Method, Opened, Request, Response, StatusCode, refusal, status, upgrade,
 };
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, RETRY_AFTER, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Uri, Version, request};
 use shroud_runtime::Runtime;
+use shroud_websocket::handshake::Challenge;
 use std::time::Duration;
 
 /// The one protocol that connections are handed over to. Not `h2c`: requests inside of it would pass by every rule here.
@@ -69,10 +71,19 @@ struct Job<'a> {
     authority: Option<Authority>,
     target: PathAndQuery,
     source: Source,
-    upgrade: bool,
+    handover: Handover,
     proxy: &'a str,
     /// Times it may be sent.
     attempts: u32,
+}
+
+/// Whether the client's connection, or its stream, is to leave HTTP for WebSocket.
+enum Handover {
+    No,
+    /// By `Upgrade` (RFC 6455, 4.1): the handshake is the client's own.
+    Upgrade,
+    /// By extended CONNECT (RFC 8441, 5), which the server gets as an upgrade with a key of the proxy's.
+    Extended(Challenge),
 }
 
 pub(super) async fn forward<R: Runtime>(
@@ -84,7 +95,7 @@ pub(super) async fn forward<R: Runtime>(
         // RFC 9110, 9.3.7: about the server itself.
         return status(StatusCode::NO_CONTENT);
     }
-    match prepare(table, request) {
+    match prepare(runtime, table, request) {
         Ok((job, group, key)) => match exchange(runtime, &job, group, key).await {
             Ok(response) => response,
             Err(refused) => refused.into_response(),
@@ -94,14 +105,16 @@ pub(super) async fn forward<R: Runtime>(
 }
 
 /// Checks a request, finds its route, and makes its head the server's.
-fn prepare<R: Runtime>(
-    table: &Table<R>,
+fn prepare<'a, R: Runtime>(
+    runtime: &R,
+    table: &'a Table<R>,
     request: Request<Body>,
-) -> Result<(Job<'_>, &Group<R>, u64), Refused> {
+) -> Result<(Job<'a>, &'a Group<R>, u64), Refused> {
     let config = &table.config;
     let method = request.method();
-    if method == Method::CONNECT || method == Method::TRACE {
-        return Err(Refused::new(StatusCode::METHOD_NOT_ALLOWED, "neither CONNECT nor TRACE are forwarded"));
+    let extended = upgrade::is_extended_for(&request, WEBSOCKET);
+    if method == Method::CONNECT && !extended || method == Method::TRACE {
+        return Err(Refused::new(StatusCode::METHOD_NOT_ALLOWED, "neither CONNECT nor TRACE is forwarded"));
     }
     if hops(request.headers(), &config.name) >= MAX_HOPS {
         return Err(Refused::new(StatusCode::LOOP_DETECTED, "the request goes in circles"));
@@ -133,7 +146,7 @@ fn prepare<R: Runtime>(
             },
         }
     });
-    let upgrade = wants_websocket(&request);
+    let mut handover = handover(runtime, &request, extended)?;
     let retry = &group.upstream.config.retry;
     let keep = if request.method().is_idempotent() && retry.attempts > 1 { retry.body_bytes } else { 0 };
     let attempts = retry.attempts;
@@ -142,9 +155,26 @@ fn prepare<R: Runtime>(
     let shown = authority.as_ref().map_or("", Authority::as_str);
     let origin = Origin { peer, secure, host: shown, version: head.version };
     forward_request(&mut head.headers, origin, config);
-    let upgrade = upgrade && source.is_empty();
-    let job = Job { route, head, authority, target, source, upgrade, proxy: &config.name, attempts };
+    match &handover {
+        Handover::Extended(challenge) => {
+            head.method = Method::GET;
+            head.headers.insert(SEC_WEBSOCKET_KEY, challenge.key().clone());
+        }
+        Handover::Upgrade if !source.is_empty() => handover = Handover::No,
+        Handover::Upgrade | Handover::No => {}
+    }
+    let job = Job { route, head, authority, target, source, handover, proxy: &config.name, attempts };
     Ok((job, group, key))
+}
+
+fn handover<R: Runtime>(runtime: &R, request: &Request<Body>, extended: bool) -> Result<Handover, Refused> {
+    if !extended {
+        return Ok(if wants_websocket(request) { Handover::Upgrade } else { Handover::No });
+    }
+    let mut nonce = [0; 16];
+    runtime.fill(&mut nonce);
+    let wrong = || Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "no key could be made");
+    Challenge::new(&nonce).map(Handover::Extended).ok_or_else(wrong)
 }
 
 /// Whether a request's transfer coding has one meaning for everybody (RFC 9112, 6.1).
@@ -286,22 +316,45 @@ impl Job<'_> {
 
     async fn send<R: Runtime>(&self, runtime: &R, connector: &Connector<R>) -> Result<Answered, Failure> {
         let mut request = self.request(connector)?;
-        if !(self.upgrade && connector.can_upgrade()) {
-            let response = connector.send(request, self.source.length()).await?;
-            return self.final_response(connector, response);
+        match &self.handover {
+            Handover::Extended(_) if !connector.can_upgrade() => {
+                // Nothing was asked of it, and nothing is wrong with it.
+                let reason =
+                    format!("{} is not reached over HTTP/1.1, which WebSocket needs", connector.address);
+                return Ok(Answered::Response(refusal(StatusCode::NOT_IMPLEMENTED, reason)));
+            }
+            Handover::Upgrade | Handover::Extended(_) if connector.can_upgrade() => {}
+            _ => {
+                let response = connector.send(request, self.source.length()).await?;
+                return self.final_response(connector, response);
+            }
         }
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
         request.headers_mut().insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
-        match connector.upgrade(runtime, request).await? {
-            Opened::Refused(response) => self.final_response(connector, response),
-            Opened::Switched { head, .. } if !has_token(head.headers(), &UPGRADE, WEBSOCKET) => {
-                Err(Failure {
-                    status: StatusCode::BAD_GATEWAY,
-                    unsent: false,
-                    reason: format!("{}: it switched to a protocol that nobody asked for", connector.address),
-                })
+        let wrong = |what: &str| Failure {
+            status: StatusCode::BAD_GATEWAY,
+            unsent: false,
+            reason: format!("{}: {what}", connector.address),
+        };
+        let opened = connector.upgrade(runtime, request).await?;
+        match (&opened, &self.handover) {
+            (Opened::Switched { head, .. }, _) if !has_token(head.headers(), &UPGRADE, WEBSOCKET) => {
+                Err(wrong("it switched to a protocol that nobody asked for"))
             }
-            opened => Ok(Answered::Switched(Box::new(opened))),
+            (Opened::Switched { head, .. }, Handover::Extended(key))
+                if !key.is_answered_by(head.headers()) =>
+            {
+                Err(wrong("it switched without the answer to the key"))
+            }
+            (Opened::Switched { .. }, _) => Ok(Answered::Switched(Box::new(opened))),
+            (Opened::Refused(_), _) => {
+                let Opened::Refused(response) = opened else { return Err(wrong("no response")) };
+                // To a client of HTTP/2 a success would say that the stream is open.
+                if matches!(self.handover, Handover::Extended(_)) && response.status().is_success() {
+                    return Err(wrong("it answered a request for WebSocket as any other"));
+                }
+                self.final_response(connector, response)
+            }
         }
     }
 
@@ -375,12 +428,16 @@ impl Job<'_> {
                     return status(StatusCode::BAD_GATEWAY);
                 };
                 let mut response = Response::new(Body::empty());
-                *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
                 *response.headers_mut() = head.headers().clone();
                 forward_response(response.headers_mut(), Version::HTTP_11, self.proxy);
                 response.headers_mut().remove(CONTENT_LENGTH);
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
-                response.headers_mut().insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
+                if matches!(self.handover, Handover::Extended(_)) {
+                    response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
+                } else {
+                    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+                    response.headers_mut().insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
+                }
                 let takeover = move |client| -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
                     Box::pin(async move {
                         tunnel::run(client, io, read, idle).await;

@@ -1,6 +1,6 @@
 //! What goes through: every protocol in and out, streams, trailers, routes, WebSocket, calls as gRPC makes them.
 
-use super::support::{ALL, AnyClient, Identity, Proxied, Scripted, Speaks, all_to, group, server};
+use super::support::{ALL, AnyClient, Identity, Proxied, Scripted, Speaks, Step, all_to, group, server};
 use crate::http::{Raw, serve};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -276,23 +276,62 @@ pub async fn websocket_through<R: Runtime>(runtime: R) {
     let config = all_to(group(vec![server(Speaks::Http1, upstream.address)]));
     let proxied = Proxied::start(&runtime, config).await;
     let at = |path: &str| format!("ws://{}{path}", proxied.address).parse().expect("an address");
-    let (mut socket, _) =
-        connect(&runtime, &at("/socket"), ConnectTo::default()).await.expect("a connection");
-    for length in [0, 1, 1000, 100_000, 1 << 20] {
-        let message = Message::from(vec![7_u8; length]);
-        socket.feed(message.clone()).await.expect("queued");
-        assert!(socket.receive().await.expect("open") == Some(message), "{length}");
-    }
     let in_flight = |stats: &serde_json::Value| stats["upstreams"]["app"]["servers"][0]["in_flight"].as_u64();
-    assert_eq!(in_flight(&proxied.stats(&runtime).await), Some(1), "a tunnel counts as a request");
-    socket.close(CloseCode::NORMAL, "done").await;
-    drop(socket);
-    proxied.until(&runtime, |stats| in_flight(stats) == Some(0)).await;
+    // By an upgrade of HTTP/1.1, and by extended CONNECT over HTTP/2, which the server gets as an upgrade too.
+    for http2_in_clear in [false, true] {
+        let to = ConnectTo { http2_in_clear, ..ConnectTo::default() };
+        let (mut socket, _) = connect(&runtime, &at("/socket"), to).await.expect("a connection");
+        for length in [0, 1, 1000, 100_000, 1 << 20] {
+            let message = Message::from(vec![7_u8; length]);
+            socket.feed(message.clone()).await.expect("queued");
+            assert!(socket.receive().await.expect("open") == Some(message), "{length}");
+        }
+        assert_eq!(in_flight(&proxied.stats(&runtime).await), Some(1), "a tunnel counts as a request");
+        socket.close(CloseCode::NORMAL, "done").await;
+        drop(socket);
+        proxied.until(&runtime, |stats| in_flight(stats) == Some(0)).await;
+        let to = ConnectTo { http2_in_clear, ..ConnectTo::default() };
+        let refused = connect(&runtime, &at("/none"), to).await.err().expect("no such path").to_string();
+        assert!(refused.contains("404"), "{refused}");
+    }
     // Whatever else the server says comes through as it is.
-    assert!(connect(&runtime, &at("/none"), ConnectTo::default()).await.is_err());
     let mut plain = Raw::connect(&runtime, proxied.address).await;
     plain.send("GET /none HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").await;
     assert_eq!(plain.answer().await.expect("an answer").status, 404);
+}
+
+/// Who comes by extended CONNECT gets a stream only when the server has understood that it speaks WebSocket.
+pub async fn websocket_that_is_none<R: Runtime>(runtime: R) {
+    for (answer, status) in [
+        ("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n", "502"),
+        (
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+            "502",
+        ),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", "502"),
+        ("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", "403"),
+    ] {
+        let upstream = Scripted::start(&runtime, move |_| Step::Last(answer)).await;
+        let config = all_to(group(vec![server(Speaks::Http1, upstream.address)]));
+        let proxied = Proxied::start(&runtime, config).await;
+        let to = ConnectTo { http2_in_clear: true, ..ConnectTo::default() };
+        let at = format!("ws://{}/x", proxied.address).parse().expect("an address");
+        let refused = connect(&runtime, &at, to).await.err().expect("no WebSocket").to_string();
+        assert!(refused.contains(status), "{answer}: {refused}");
+        let (head, _) = upstream.parsed().pop().expect("a request");
+        assert!(
+            head.starts_with("get /x http/1.1\r\n") && head.contains("\r\nsec-websocket-key: "),
+            "{head}"
+        );
+    }
+    // Nor from a server that cannot be asked.
+    let upstream = serve(&runtime, routes(), Limits::default()).await;
+    let proxied = Proxied::start(&runtime, all_to(group(vec![server(Speaks::H2c, upstream.address)]))).await;
+    let to = ConnectTo { http2_in_clear: true, ..ConnectTo::default() };
+    let at = format!("ws://{}/x", proxied.address).parse().expect("an address");
+    let refused = connect(&runtime, &at, to).await.err().expect("no WebSocket").to_string();
+    assert!(refused.contains("501"), "{refused}");
 }
 
 /// After 101, bytes: what came early is not lost, and each side closes for itself.
