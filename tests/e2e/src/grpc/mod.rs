@@ -18,6 +18,7 @@ use shroud::ghostwire::grpc::{
 use shroud::ghostwire::http::{self, ClientLimits, Limits, Router};
 use shroud::runtime::Runtime;
 use shroud::runtime::sync::channel;
+use shroud::runtime::task::poll_budget;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -154,6 +155,7 @@ pub async fn deadlines<R: Runtime>(runtime: R) {
 pub async fn cancellation<R: Runtime>(runtime: R) {
     let (served, seen) = serve_notes(&runtime, Options::default()).await;
     let client = client(&runtime, &served, Options::default());
+    let begun = runtime.now();
     let mut other: Response<Streaming<Note>> = client
         .bidirectional(path("Chat"), Request::new(stream::iter((0..3).map(number)).chain(stream::pending())))
         .await
@@ -175,12 +177,20 @@ pub async fn cancellation<R: Runtime>(runtime: R) {
     more.message.message().await.expect("one");
     drop(more);
     seen.dropped.recv().await.expect("the server drops the stream");
-    // Dropped while the server sends.
-    let mut flow: Response<Streaming<Note>> =
-        client.server_streaming(path("Flow"), Request::new(number(0))).await.expect("an answer");
-    flow.message.message().await.expect("one");
-    drop(flow);
-    seen.dropped.recv().await.expect("the server drops the stream");
+    // Dropped while the server sends; and the same by a task that has used up its turn, and can send nothing itself.
+    for tired in [false, true] {
+        let mut flow: Response<Streaming<Note>> =
+            client.server_streaming(path("Flow"), Request::new(number(0))).await.expect("an answer");
+        flow.message.message().await.expect("one");
+        let mut flow = Some(flow);
+        std::future::poll_fn(|cx| {
+            while tired && poll_budget(cx).is_ready() {}
+            drop(flow.take());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        seen.dropped.recv().await.expect("the server drops the stream");
+    }
     let moved = seen.moved.load(Ordering::SeqCst);
     // Dropped while its own stream waits, and while the server takes nothing of it.
     let mut wait: Response<Streaming<Note>> = client
@@ -204,6 +214,8 @@ pub async fn cancellation<R: Runtime>(runtime: R) {
     for n in 0..3 {
         assert_eq!(other.message.message().await, Ok(Some(number(n * 2))), "a bystander goes on");
     }
+    // All by the caller's word: after this time the server would have ended a call by itself.
+    assert!(runtime.now().saturating_duration_since(begun) < Limits::default().write_time);
 }
 
 /// Messages are compressed both ways where both sides want it.

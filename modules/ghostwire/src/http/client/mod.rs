@@ -640,7 +640,7 @@ impl<R: Runtime> Client<R> {
             .handshake(io)
             .await
             .map_err(ClientError::Connection)?;
-        let shared = Multiplexed::new(sender, connection, spawner);
+        let shared = Multiplexed::new(runtime, sender, connection, spawner);
         let mut pool = self.pool();
         pool.shared.insert(target.key.clone(), (shared.clone(), runtime.now()));
         Ok(Fresh::Multiplexed(shared))

@@ -1,6 +1,7 @@
 //! An HTTP/2 connection that many requests share.
 //!
-//! It has no task of its own: whoever waits for an answer drives it. While nobody waits it stands still.
+//! It has no task of its own: whoever waits for an answer drives it. While nobody waits it stands still, but for what is left to
+//! do when somebody has let go of an exchange: that goes on in a task until it is done.
 
 use super::super::body::{Body, BodyError};
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use hyper::rt::{Executor, Sleep};
+use shroud_runtime::Runtime;
 use shroud_runtime::sync::AtomicWaker;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -141,6 +143,8 @@ pub(super) struct Driver {
     waiting: Arc<Waiting>,
     /// Somebody wanted to drive while another did.
     again: AtomicBool,
+    /// Drives on in a task of its own.
+    finish: Box<dyn Fn(Arc<Self>) + Send + Sync>,
 }
 
 /// hyper's parts of the connection.
@@ -153,11 +157,15 @@ struct Machine {
 
 /// Who waits, and so is woken to drive. All of them are: one that was woken alone might look after something else.
 #[derive(Default)]
-struct Waiting(Mutex<Vec<Waker>>);
+struct Waiting {
+    wakers: Mutex<Vec<Waker>>,
+    /// Somebody was to be woken since this was asked last.
+    woken: AtomicBool,
+}
 
 impl Waiting {
     fn lock(&self) -> MutexGuard<'_, Vec<Waker>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -167,6 +175,7 @@ impl Wake for Waiting {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        self.woken.store(true, Ordering::SeqCst);
         let all = std::mem::take(&mut *self.lock());
         all.into_iter().for_each(Waker::wake);
     }
@@ -205,6 +214,26 @@ impl Driver {
                 return;
             }
         }
+    }
+
+    /// Drives for an exchange that was let go, so that the server learns of it. What one poll of a task may not do (its budget
+    /// of operations is used up, say) is done in a task of its own: it may be that nobody waits for this connection again.
+    fn let_go(self: &Arc<Self>) {
+        self.waiting.woken.store(false, Ordering::SeqCst);
+        self.drive_unasked();
+        if self.waiting.woken.load(Ordering::SeqCst) {
+            (self.finish)(Arc::clone(self));
+        }
+    }
+
+    /// Drives until there is nothing to do but to wait for the server.
+    async fn finish(self: Arc<Self>) {
+        poll_fn(|cx| {
+            self.waiting.woken.store(false, Ordering::SeqCst);
+            self.drive(cx);
+            if self.waiting.woken.load(Ordering::SeqCst) { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
     }
 
     fn try_lock(&self) -> Option<MutexGuard<'_, Machine>> {
@@ -256,10 +285,12 @@ impl Machine {
 }
 
 impl Multiplexed {
-    pub(super) fn new<C>(sender: SendRequest<Body>, connection: C, spawner: Spawner) -> Self
+    pub(super) fn new<R, C>(runtime: &R, sender: SendRequest<Body>, connection: C, spawner: Spawner) -> Self
     where
+        R: Runtime,
         C: Future<Output = hyper::Result<()>> + Send + 'static,
     {
+        let runtime = runtime.clone();
         let connection = async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "http/2 connection failed");
@@ -279,6 +310,7 @@ impl Multiplexed {
                 last: spawner.last,
                 waiting,
                 again: AtomicBool::new(false),
+                finish: Box::new(move |driver| runtime.spawn("http2-finish", driver.finish()).detach()),
             }),
         }
     }
@@ -357,7 +389,7 @@ impl Multiplexed {
 /// An exchange that is dropped before its answer: the server is told, since nobody may wait for the connection then.
 struct GivenUp<'a> {
     /// None once there is an answer.
-    driver: Option<&'a Driver>,
+    driver: Option<&'a Arc<Driver>>,
     line: &'a Line,
 }
 
@@ -365,7 +397,7 @@ impl Drop for GivenUp<'_> {
     fn drop(&mut self) {
         if let Some(driver) = self.driver {
             self.line.hang_up();
-            driver.drive_unasked();
+            driver.let_go();
         }
     }
 }
@@ -421,7 +453,7 @@ impl Drop for Shared {
         self.incoming = None;
         self.line.hang_up();
         if !ended {
-            self.driver.drive_unasked();
+            self.driver.let_go();
         }
     }
 }

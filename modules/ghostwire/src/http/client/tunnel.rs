@@ -47,7 +47,7 @@ pub(crate) async fn open<R: Runtime, S: Stream>(
         let mut connection = driven.lock().unwrap_or_else(PoisonError::into_inner);
         Pin::new(&mut *connection).poll(cx)
     });
-    let mut shared = Multiplexed::new(sender, whole, spawner);
+    let mut shared = Multiplexed::new(runtime, sender, whole, spawner);
     let driver = shared.driver();
     poll_fn(|cx| {
         driver.drive(cx);
