@@ -78,6 +78,9 @@ impl Drop for Memory {
         let tree = Arc::clone(self.runtime.tree());
         self.polls.execute(async move { tree.shut_down().await });
         self.settle();
+        if !std::thread::panicking() {
+            assert_eq!(self.runtime.tree().live(), 0, "tasks outlive their shard");
+        }
     }
 }
 
@@ -418,7 +421,8 @@ impl Io for MemoryIo {
         // Each time other bytes, and the same ones for each input.
         let mut inner = self.clock.lock();
         for byte in out {
-            inner.chance = inner.chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            inner.chance =
+                inner.chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             *byte = (inner.chance >> 56) as u8;
         }
     }

@@ -5,14 +5,21 @@
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use shroud_websocket::deflate::{Codecs, Negotiated};
-use shroud_websocket::{Connection, End, Event, Masks, Role, Settings};
+use shroud_websocket::{Connection, End, Error, Event, Masks, Role, Settings};
 use std::sync::Arc;
 use std::time::Instant;
 
 const LIMIT: usize = 10_000;
 
 fn agreed() -> Negotiated {
-    Negotiated { own_bits: 15, peer_bits: 15, own_takeover: true, peer_takeover: true, level: 1, from_bytes: 0 }
+    Negotiated {
+        own_bits: 15,
+        peer_bits: 15,
+        own_takeover: true,
+        peer_takeover: true,
+        level: 1,
+        from_bytes: 0,
+    }
 }
 
 fn side(server: bool, deflate: bool, now: Instant) -> Connection {
@@ -43,12 +50,23 @@ fn run(server: bool, deflate: bool, bytes: &[u8], step: usize) -> (Vec<Event>, V
     (events, answers)
 }
 
+/// Events as they must be the same in whatever pieces the bytes arrive: of two faults in one compressed frame, its text may show
+/// one before its compression shows the other.
+fn judged(mut events: Vec<Event>) -> Vec<Event> {
+    for event in &mut events {
+        if let Event::Closed(End::Failed(Error::Compressed | Error::MessageTooLong { .. })) = event {
+            *event = Event::Closed(End::Failed(Error::Utf8));
+        }
+    }
+    events
+}
+
 fuzz_target!(|data: &[u8]| {
     let Some((&[mode, step], bytes)) = data.split_first_chunk::<2>() else { return };
     let (server, deflate) = (mode & 1 == 0, mode & 2 == 0);
     let (whole, _) = run(server, deflate, bytes, bytes.len().max(1));
     let (pieces, answers) = run(server, deflate, bytes, usize::from(step).max(1));
-    assert_eq!(whole, pieces);
+    assert_eq!(judged(whole), judged(pieces));
     let (seen, _) = run(!server, deflate, &answers, answers.len().max(1));
     assert!(!seen.iter().any(|event| matches!(event, Event::Closed(End::Failed(_)))), "{seen:?}");
 });

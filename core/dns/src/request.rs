@@ -1,6 +1,6 @@
 //! What a server was asked, and what it answers without asking anybody.
 
-use crate::header::Header;
+use crate::header::{Header, LENGTH};
 use crate::query::{PADDING, Question};
 use hickory_proto::op::{Edns, Message};
 use hickory_proto::rr::RecordType;
@@ -81,6 +81,9 @@ pub fn receive(message: &[u8]) -> Received {
     if header.questions != 1 || message.len() > MAX_REQUEST {
         return Received::Refused(header.refusal(FORMERR));
     }
+    if !is_name_in_full(message) {
+        return Received::Refused(header.refusal(FORMERR));
+    }
     let Ok(message) = Message::from_vec(message) else {
         return Received::Refused(header.refusal(FORMERR));
     };
@@ -110,6 +113,20 @@ pub fn receive(message: &[u8]) -> Received {
         return Received::Refused(request.bad_version());
     }
     Received::Question(Box::new(request))
+}
+
+/// Whether the question's name stands there in full. It is the first one, so that there is nothing to compress it with; the codec
+/// takes a pointer into the header all the same, and repeating what it points to would make an answer longer than its question.
+fn is_name_in_full(message: &[u8]) -> bool {
+    let mut rest = message.get(LENGTH..);
+    while let Some((&length, after)) = rest.and_then(<[u8]>::split_first) {
+        match length {
+            0 => return true,
+            1..=63 => rest = after.get(usize::from(length)..),
+            _ => return false,
+        }
+    }
+    false
 }
 
 impl Request {
@@ -215,6 +232,18 @@ mod tests {
                 assert!(answer.len() <= bytes.len(), "nothing is amplified");
             }
         }
+    }
+
+    #[test]
+    fn a_name_that_points_into_the_header_is_refused() {
+        let mut bytes = vec![1, b'a', 0, 0, 0, 1, 0, 0, 0, 0, 0, 1];
+        bytes.extend([0xc0, 0, 0, 1, 0, 1]);
+        // EDNS of a version that is answered with the question.
+        bytes.extend([0, 0, 41, 4, 208, 0, 1, 0, 0, 0, 0]);
+        let received = receive(&bytes);
+        assert_eq!(code(&received).1, ResponseCode::FormErr);
+        let Received::Refused(answer) = received else { return };
+        assert!(answer.len() <= bytes.len(), "nothing is amplified");
     }
 
     proptest! {
