@@ -32,6 +32,7 @@
 
 mod cell;
 mod config;
+mod congestion;
 mod connecting;
 mod connection;
 mod connection_id;

@@ -312,6 +312,7 @@ macro_rules! quic_tests {
                 idle_connections_time_out,
                 keep_alive_keeps,
                 close_codes,
+                a_close_gets_through,
                 early_data_is_accepted,
                 early_data_is_rejected,
                 keys_change,

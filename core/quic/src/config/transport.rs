@@ -1,6 +1,7 @@
 //! What both sides of a connection tune.
 
 use super::{InvalidConfig, range};
+use crate::congestion::Opening;
 use quinn_proto::congestion::{CubicConfig, NewRenoConfig};
 use quinn_proto::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 use std::sync::Arc;
@@ -126,8 +127,8 @@ impl Transport {
             .crypto_buffer_size(self.crypto_buffer)
             .send_fairness(self.fair_streams)
             .congestion_controller_factory(match self.congestion {
-                Congestion::Cubic => Arc::new(CubicConfig::default()),
-                Congestion::NewReno => Arc::new(NewRenoConfig::default()),
+                Congestion::Cubic => Arc::new(Opening(Arc::new(CubicConfig::default()))),
+                Congestion::NewReno => Arc::new(Opening(Arc::new(NewRenoConfig::default()))),
             });
         Ok(Arc::new(config))
     }

@@ -13,6 +13,7 @@ mod outbox;
 mod timers;
 
 use crate::cell::{Cell, Early, Hold, State, place};
+use crate::congestion::open_for_close;
 use crate::connection_id::Reader;
 use crate::error::ConnectionError;
 use crate::group::{Foreign, Member};
@@ -110,8 +111,8 @@ impl<R: Runtime> Driver<R> {
         let busy = core.stats.connections;
         self.swap_socket(&mut core);
         let mut now = self.runtime.now();
-        self.fire(&mut core, now);
         let mut work = WORK;
+        self.fire(&mut core, now, &mut work);
         self.take_over(&mut core, cx, now, &mut work);
         shared.take_queue(&mut self.queue);
         let blocked = self.transmit(&mut core, cx, now, &mut work);
@@ -153,7 +154,7 @@ impl<R: Runtime> Driver<R> {
     }
 
     /// Handles the timers that are due.
-    fn fire(&mut self, core: &mut Core, now: Instant) {
+    fn fire(&mut self, core: &mut Core, now: Instant, work: &mut usize) {
         while let Some((at, index)) = self.timers.pop(now) {
             let Some(slot) = core.slot(index) else { continue };
             if slot.armed != Some(at) {
@@ -168,6 +169,10 @@ impl<R: Runtime> Driver<R> {
                 cell.close(VarInt::from_u32(0), bytes::Bytes::new(), ConnectionError::HandshakeTimeout);
             }
             let mut state = cell.lock();
+            if state.machine.is_closed() {
+                // It may be its last moment, and its close still unsaid: this task may have come late.
+                self.trains(&mut state, now, work);
+            }
             state.machine.handle_timeout(now);
             self.dispatch(core, &cell, &mut state);
             drop(state);
@@ -209,6 +214,9 @@ impl<R: Runtime> Driver<R> {
     fn trains(&mut self, state: &mut State, now: Instant, work: &mut usize) -> bool {
         let mtu = usize::from(state.machine.current_mtu()).max(1);
         let segments = self.segments.min(LARGEST_TRAIN / mtu).max(1);
+        if state.machine.is_closed() {
+            open_for_close(&state.machine);
+        }
         for _ in 0..TRAINS_PER_TURN {
             let Some(buffer) = self.outbox.next() else { return true };
             let Some(transmit) = state.machine.poll_transmit(now, segments, buffer) else { return false };

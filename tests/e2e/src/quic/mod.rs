@@ -430,6 +430,28 @@ pub async fn a_pool_uses_connections_again<R: Runtime>(runtime: R) {
     accepted.await.unwrap();
 }
 
+/// However full the congestion window is, and whatever else waits to be sent.
+pub async fn a_close_gets_through<R: Runtime>(runtime: R) {
+    let pair = Pair::new(&runtime).await;
+    let data = vec![7; 1 << 20];
+    for round in 0..40_u32 {
+        let (client, server) = pair.connect().await;
+        let mut streams = Vec::new();
+        for _ in 0..8 {
+            let mut send = client.open_uni().await.unwrap();
+            // As much as there is room for.
+            let _ = futures_util::poll!(Box::pin(send.write_all(&data)));
+            streams.push(send);
+        }
+        // Packets are on their way, and acknowledgements of the first ones, or not.
+        runtime.sleep(Duration::from_micros(u64::from(round) * 20)).await;
+        client.close(VarInt::from_u32(round), b"");
+        drop((client, streams));
+        let closed = ConnectionError::PeerClosed { code: VarInt::from_u32(round), reason: Bytes::new() };
+        assert_eq!(server.closed().await, closed, "{round}");
+    }
+}
+
 /// No task is left behind.
 pub async fn endpoints_go_when_nobody_needs_them<R: Runtime>(runtime: R) {
     let tasks = || runtime.tree().live();
