@@ -291,7 +291,8 @@ pub async fn websocket_through<R: Runtime>(runtime: R) {
         drop(socket);
         proxied.until(&runtime, |stats| in_flight(stats) == Some(0)).await;
         let to = ConnectTo { http2_in_clear, ..ConnectTo::default() };
-        let refused = connect(&runtime, &at("/none"), to).await.err().expect("no such path").to_string();
+        let Err(refused) = connect(&runtime, &at("/none"), to).await else { panic!("no such path") };
+        let refused = refused.to_string();
         assert!(refused.contains("404"), "{refused}");
     }
     // Whatever else the server says comes through as it is.
@@ -317,7 +318,8 @@ pub async fn websocket_that_is_none<R: Runtime>(runtime: R) {
         let proxied = Proxied::start(&runtime, config).await;
         let to = ConnectTo { http2_in_clear: true, ..ConnectTo::default() };
         let at = format!("ws://{}/x", proxied.address).parse().expect("an address");
-        let refused = connect(&runtime, &at, to).await.err().expect("no WebSocket").to_string();
+        let Err(refused) = connect(&runtime, &at, to).await else { panic!("no WebSocket") };
+        let refused = refused.to_string();
         assert!(refused.contains(status), "{answer}: {refused}");
         let (head, _) = upstream.parsed().pop().expect("a request");
         assert!(
@@ -330,7 +332,8 @@ pub async fn websocket_that_is_none<R: Runtime>(runtime: R) {
     let proxied = Proxied::start(&runtime, all_to(group(vec![server(Speaks::H2c, upstream.address)]))).await;
     let to = ConnectTo { http2_in_clear: true, ..ConnectTo::default() };
     let at = format!("ws://{}/x", proxied.address).parse().expect("an address");
-    let refused = connect(&runtime, &at, to).await.err().expect("no WebSocket").to_string();
+    let Err(refused) = connect(&runtime, &at, to).await else { panic!("no WebSocket") };
+    let refused = refused.to_string();
     assert!(refused.contains("501"), "{refused}");
 }
 
