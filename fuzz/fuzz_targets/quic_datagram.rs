@@ -100,8 +100,9 @@ async fn story(runtime: MemoryRuntime, input: &[u8]) {
                 socket.send_to(&first, to).await.expect("sent");
             }
         }
+        // All along: an attempt to connect may take as long as a handshake may, and several of them longer than anybody idles.
+        exchange(&client, &server).await;
     }
-    exchange(&client, &server).await;
     let stats = pair.server.stats();
     assert!(stats.connections <= 2 + PIECES, "{stats:?}");
 }
