@@ -1,6 +1,7 @@
 //! HTTP/3 end to end: the same handlers over QUIC, and peers that break the rules.
 
 use crate::quic::support::{Identity, NAME, local, pattern};
+use crate::quic_hostile::tamper;
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
 use http_body::Frame;
@@ -367,6 +368,21 @@ pub async fn draining_finishes_requests_in_work<R: Runtime>(runtime: R) {
     let (answer, ()) = join(ask, stop).await;
     assert_eq!(answer.unwrap().2, "late");
     served._task.await.unwrap();
+}
+
+/// Nor is a client waited for that never ends its handshake.
+pub async fn draining_waits_for_no_handshake<R: Runtime>(runtime: R) {
+    let served = serve(&runtime, routes(), Limits::default()).await;
+    let mut tls = served.identity.client_tls();
+    tls.alpn_protocols = vec![b"h3".to_vec()];
+    let mut client = tamper::Client::start(&runtime, tls, served.address, tamper::Plan::default()).await;
+    while served.metrics.connections() == 0 {
+        client.step(Duration::from_millis(1)).await;
+    }
+    let begun = runtime.now();
+    runtime.stopping().cancel();
+    served._task.await.unwrap();
+    assert!(runtime.now().saturating_duration_since(begun) < Limits::default().drain_time);
 }
 
 /// h3 alone would keep what never ends.

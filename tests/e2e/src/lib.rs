@@ -338,6 +338,7 @@ macro_rules! quic_tests {
                 slow_clients,
                 early_requests_are_served_when_safe,
                 draining_finishes_requests_in_work,
+                draining_waits_for_no_handshake,
                 frames_without_end,
                 broken_connections,
             }

@@ -146,6 +146,22 @@ impl Get {
         if let Some(proxy) = proxy {
             client = client.with_proxy(proxy);
         }
+        let took = self.fetch(runtime, &client, request, alternatives.as_ref()).await;
+        // However that ended, the server is told.
+        if let Some(endpoint) = quic {
+            endpoint.close(NO_ERROR, b"");
+            let _ = runtime.timeout(GOODBYE, endpoint.wait_idle()).await;
+        }
+        took
+    }
+
+    async fn fetch<R: Runtime>(
+        &self,
+        runtime: &R,
+        client: &Client<R>,
+        request: Request<Body>,
+        alternatives: Option<&Alternatives>,
+    ) -> Result<Took, Failure> {
         let begun = runtime.now();
         let response = client.fetch(request).await.map_err(Failure::of(&self.url))?;
         let (version, header) = (response.version(), since(runtime.now(), begun));
@@ -153,10 +169,6 @@ impl Get {
         let whole = since(runtime.now(), begun);
         if let (Some(path), Some(known)) = (&self.alt_svc, alternatives) {
             write_whole(path, &known.to_text()).map_err(Failure::of(path.display()))?;
-        }
-        if let Some(endpoint) = quic {
-            endpoint.close(NO_ERROR, b"");
-            let _ = runtime.timeout(GOODBYE, endpoint.wait_idle()).await;
         }
         Ok(Took { version, header, whole, bytes })
     }

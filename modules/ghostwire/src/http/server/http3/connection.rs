@@ -48,9 +48,12 @@ pub(super) async fn run<R: Runtime, H: Handler>(
     let header_bytes = u64::try_from(limits.header_bytes).unwrap_or(u64::MAX);
     let mut builder = h3::server::builder();
     builder.max_field_section_size(header_bytes).send_grease(false);
-    let mut http = match builder.build(binding).await {
-        Ok(http) => http,
-        Err(error) => return tracing::debug!(%peer, %error, "http/3 connection failed"),
+    let stopping = runtime.stopping();
+    // Which waits for the client's handshake, unless it came with early data.
+    let mut http = match stopping.run_until(builder.build(binding)).await {
+        Some(Ok(http)) => http,
+        Some(Err(error)) => return tracing::debug!(%peer, %error, "http/3 connection failed"),
+        None => return connection.close(code(Code::H3_NO_ERROR), b""),
     };
     let context = Arc::new(Context::new(
         runtime.clone(),
@@ -60,7 +63,6 @@ pub(super) async fn run<R: Runtime, H: Handler>(
     ));
     // The streams of HTTP/3 itself, which never end.
     let own_streams = connection.sending_streams();
-    let stopping = runtime.stopping();
     let mut stopped = stopping.cancelled();
     let mut draining = false;
     let mut requests = FuturesUnordered::new();
