@@ -1,18 +1,18 @@
 //! The client's side.
 
 use super::tokens::{self, holds_token};
-use super::{Agreed, VERSION, key};
+use super::{Agreed, Challenge, VERSION};
 use crate::deflate::{Compression, Negotiated, accept_response, offer};
 use http::header::{
-    CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{Response, StatusCode};
 
 /// A handshake that a client began.
 #[derive(Debug, Clone)]
 pub struct Opening {
-    key: HeaderValue,
+    challenge: Challenge,
     protocols: Vec<String>,
     compression: Option<Compression>,
 }
@@ -46,8 +46,8 @@ impl Opening {
             return Err(OpeningError::Protocol);
         }
         // 16 bytes in base64 are always a header value.
-        let key = key::encode(nonce).ok_or(OpeningError::Protocol)?;
-        Ok(Self { key, protocols, compression })
+        let challenge = Challenge::new(nonce).ok_or(OpeningError::Protocol)?;
+        Ok(Self { challenge, protocols, compression })
     }
 
     /// The header fields of a `GET` request over HTTP/1.1; `Host` and `Origin` are the caller's.
@@ -56,7 +56,7 @@ impl Opening {
         let mut headers = self.headers_extended();
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(SEC_WEBSOCKET_KEY, self.key.clone());
+        headers.insert(SEC_WEBSOCKET_KEY, self.challenge.key().clone());
         headers
     }
 
@@ -90,8 +90,7 @@ impl Opening {
         if !holds_token(headers, &UPGRADE, "websocket") || !holds_token(headers, &CONNECTION, "upgrade") {
             return Err(OpeningError::Handshake("it upgrades to something else"));
         }
-        let mut keys = headers.get_all(SEC_WEBSOCKET_ACCEPT).iter();
-        if keys.next() != key::accept(self.key.as_bytes()).as_ref() || keys.next().is_some() {
+        if !self.challenge.is_answered_by(headers) {
             return Err(OpeningError::Handshake("sec-websocket-accept does not fit the key"));
         }
         self.agree(headers)

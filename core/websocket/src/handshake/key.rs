@@ -36,7 +36,7 @@ impl Challenge {
 }
 
 /// A client's key: 16 bytes of chance.
-pub(super) fn encode(nonce: &[u8; 16]) -> Option<HeaderValue> {
+fn encode(nonce: &[u8; 16]) -> Option<HeaderValue> {
     HeaderValue::try_from(Base64::encode_string(nonce)).ok()
 }
 

@@ -69,8 +69,12 @@ pub async fn slowloris<R: Runtime>(runtime: R) {
         ),
         ("half of HTTP/2's preface", "PRI * HTTP/2.0\r\n\r\n", ""),
     ] {
+        let begun = runtime.now();
         withstand(&runtime, name, &mut bystander, crowd(&runtime, &served, first, then)).await;
         settle(&runtime, &served).await;
+        // By the limit of its phase, not by that for connections without requests.
+        let took = runtime.now().saturating_duration_since(begun);
+        assert!(took < Limits::default().idle_time, "{name}: {took:?}");
     }
 }
 
