@@ -176,6 +176,13 @@ impl<R: Runtime> Ledger<R> {
         self.shared.failure()
     }
 
+    /// Waits until the ledger takes no more transactions because it has failed; [`Ledger::failure`] says why.
+    ///
+    /// Cancel safety: cancel safe.
+    pub async fn failed(&self) {
+        self.shared.failed().await;
+    }
+
     /// Stops in order: takes no more transactions, answers those it has, and makes everything durable in the store. Of several
     /// calls the first does it all; the others return at once.
     ///

@@ -7,6 +7,7 @@ use shroud_ledger::apply::AppliedBlock;
 use shroud_ledger::block::BlockHeader;
 use shroud_ledger::store::Store;
 use shroud_ledger::{BlockHash, Genesis, Height, StateTree};
+use shroud_runtime::CancellationToken;
 use shroud_runtime::sync::Event;
 use shroud_vm::{CodeCache, Engine};
 
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     /// The height up to which the store has made everything durable.
     synced: AtomicU64,
     failure: Mutex<Option<Arc<str>>>,
+    /// Cancelled when `failure` is set.
+    failed: CancellationToken,
     /// A block became durable.
     published: Event,
 }
@@ -79,6 +82,7 @@ impl Shared {
             stored: AtomicU64::new(stored.0),
             synced: AtomicU64::new(stored.0),
             failure: Mutex::new(None),
+            failed: CancellationToken::new(),
             published: Event::new(),
         }
     }
@@ -156,7 +160,13 @@ impl Shared {
             tracing::error!(%reason, "the ledger has stopped");
         }
         self.inbox.fail(Arc::clone(&reason));
+        self.failed.cancel();
         reason
+    }
+
+    /// Waits until all writing has been stopped. Cancel safe.
+    pub(crate) async fn failed(&self) {
+        self.failed.cancelled().await;
     }
 
     pub(crate) fn failure(&self) -> Option<Arc<str>> {

@@ -5,6 +5,7 @@ pub use crate::certificate::LoadCertificate;
 use crate::probe::{Probe, ProbeSummary};
 use crate::rpc::Rpc;
 use shroud_covenant::Covenant;
+use shroud_ghostwire::grpc::{self, HEALTH_DESCRIPTORS, Health, Reflection, ServingStatus};
 use shroud_ghostwire::http::{
     Cors, Limits, Metrics, OnePort, Port, PortError, Router, Server, handler_fn, json, text,
 };
@@ -274,7 +275,13 @@ impl<R: Runtime> Node<R> {
         let probe = shared.probe.run(runtime.clone());
         let _probe = runtime.spawn_in(Class::Monitoring, "scheduling-probe", probe);
         let address = port.local_addr();
-        let router = self.router(runtime, started);
+        let health = Health::new(runtime);
+        let (failing, told) = (started.ledger.clone(), health.clone());
+        let _health = runtime.spawn_in(Class::Monitoring, "grpc-health", async move {
+            failing.failed().await;
+            told.set("", ServingStatus::NotServing);
+        });
+        let router = services(runtime, &health)?.mount(self.router(runtime, started));
         let server = Server::new(router, shared.config.limits.clone())
             .map_err(|error| NodeError::Config(error.to_string().into()))?
             .with_metrics(shared.metrics.clone());
@@ -339,6 +346,16 @@ impl<R: Runtime> Node<R> {
     pub fn probe(&self, runtime: &R) -> ProbeSummary {
         self.shared.probe.summary(runtime)
     }
+}
+
+/// What the node answers over gRPC: whether it serves, and what there is to ask.
+fn services<R: Runtime>(runtime: &R, health: &Health) -> Result<grpc::Server, NodeError> {
+    let reflection = Reflection::new(runtime, [HEALTH_DESCRIPTORS])
+        .map_err(|error| NodeError::Config(error.to_string().into()))?;
+    Ok(grpc::Server::new(runtime, grpc::Options::default())
+        .with(health.service())
+        .with(reflection.service())
+        .with(reflection.service_v1alpha()))
 }
 
 impl From<PortError> for NodeError {

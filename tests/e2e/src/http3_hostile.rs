@@ -18,7 +18,7 @@ fn field(name: &str, value: &str) -> Vec<u8> {
 }
 
 /// A HEADERS frame (RFC 9114, 7.2.2).
-fn headers(fields: &[(&str, &str)]) -> Vec<u8> {
+pub fn headers(fields: &[(&str, &str)]) -> Vec<u8> {
     let block: Vec<u8> = fields.iter().flat_map(|(name, value)| field(name, value)).collect();
     let length = (block.len() + 2) as u16 | 0x4000;
     [&[1][..], &length.to_be_bytes(), &[0, 0], &block].concat()

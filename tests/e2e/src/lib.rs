@@ -132,6 +132,7 @@ macro_rules! tests_of {
                     all_versions,
                     in_the_clear,
                     web_sockets,
+                    busy_connections_stay,
                     alternatives,
                     early_data,
                     new_certificates_under_load,
@@ -201,6 +202,7 @@ macro_rules! tests_of {
                 }
                 proxy_hostile {
                     smuggling,
+                    smuggling_from_later_versions,
                     refusals,
                 }
                 http2_hostile {
@@ -230,6 +232,7 @@ macro_rules! tests_of {
                     reflection,
                     tonic_generated,
                     draining_finishes_calls,
+                    through_the_proxy,
                 }
                 grpc_hostile {
                     message_limits,

@@ -219,6 +219,23 @@ pub async fn web_sockets<R: Runtime>(runtime: R) {
     }
 }
 
+/// A connection whose requests are answered at once is not idle, however long it has been there.
+pub async fn busy_connections_stay<R: Runtime>(runtime: R) {
+    let idle_time = Duration::from_secs(2);
+    let (served, pem) = serve_tls(&runtime, routes(), Limits { idle_time, ..Limits::default() }).await;
+    let begun = runtime.now();
+    let ask = async |version| {
+        let client = client(&runtime, &pem, version).await;
+        while runtime.now().saturating_duration_since(begun) < idle_time * 2 {
+            let answer = client.send(get(served.address, "/version")).await.expect("an answer");
+            assert_eq!(answer.status(), StatusCode::OK);
+            runtime.sleep(idle_time / 20).await;
+        }
+    };
+    join_all(VERSIONS.map(ask)).await;
+    assert_eq!(crate::hostile::harness::accepted(&served.metrics), VERSIONS.len(), "one for each version");
+}
+
 /// A client asks over TCP first, is told, and goes on over HTTP/3; when that cannot be reached, it goes back.
 pub async fn alternatives<R: Runtime>(runtime: R) {
     let (served, pem) = serve_tls(&runtime, routes(), Limits::default()).await;

@@ -35,8 +35,9 @@ use timers::Timers;
 
 /// What one pass may do, counted in datagrams handled or made: about half a millisecond.
 const WORK: usize = 256;
-/// What a new connection counts for in it: a TLS handshake's worth.
-const WORK_OF_HANDSHAKE: usize = 64;
+/// What a new connection counts for in it: its TLS handshake takes about as long as all else in a pass may, and its answer
+/// should not wait for the next one's.
+const WORK_OF_HANDSHAKE: usize = WORK;
 /// Trains that one connection may send before the next has its turn.
 const TRAINS_PER_TURN: usize = 4;
 /// The largest train, in bytes: what one UDP packet may be before the kernel cuts it.
@@ -261,6 +262,11 @@ impl<R: Runtime> Driver<R> {
             Event::HandshakeDataReady => {
                 state.handshake_data = true;
                 events.handshake.notify(usize::MAX);
+                // A server knows the client's limits by now, and may open streams before the handshake has ended: what
+                // came early is answered early, though the client's first flight came in several datagrams.
+                events.available.iter().for_each(|event| {
+                    event.notify(usize::MAX);
+                });
             }
             Event::Connected => {
                 state.connected = true;

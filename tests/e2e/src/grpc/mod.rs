@@ -6,6 +6,7 @@ mod support;
 pub use support::*;
 
 use crate::http::serve;
+use crate::proxy::support as proxy;
 use futures_util::StreamExt;
 use futures_util::future::{join, join_all};
 use futures_util::stream;
@@ -70,7 +71,43 @@ async fn one_of_each<R: Runtime>(client: &Client<R>, n: u64) {
 /// What goes with a call, both ways; the 17 codes, their messages and details.
 pub async fn metadata_and_statuses<R: Runtime>(runtime: R) {
     let (served, _) = serve_notes(&runtime, Options::default()).await;
-    let client = client(&runtime, &served, Options::default());
+    goes_both_ways(&client(&runtime, &served, Options::default())).await;
+    // As HTTP has it: no data, and the status in the header.
+    let plain = post(&runtime, &served, path("Fail"), &[], framed(0, &[16, 5])).await;
+    assert_eq!((plain.status, plain.code(), plain.body.len()), (200, (Some(Code::NotFound), true), 0));
+    assert_eq!(plain.head["content-type"], "application/grpc");
+    assert!(plain.trailers.is_empty());
+    // And of a good end: a message, then trailers.
+    let plain = post(&runtime, &served, path("Echo"), &[], framed(0, &[16, 5])).await;
+    assert_eq!((plain.code(), plain.body), ((Some(Code::Ok), false), framed(0, &[16, 5])));
+}
+
+/// Through the reverse proxy it is the same: all kinds, metadata, statuses, deadlines, calls that are given up; a server
+/// that is not there is `UNAVAILABLE`.
+pub async fn through_the_proxy<R: Runtime>(runtime: R) {
+    let (served, seen) = serve_notes(&runtime, Options::default()).await;
+    let upstream = proxy::server(proxy::Speaks::H2c, served.address);
+    let proxied = proxy::Proxied::start(&runtime, proxy::all_to(proxy::group(vec![upstream]))).await;
+    let client = client_at(&runtime, proxied.address, Options::default());
+    one_of_each(&client, 1).await;
+    join_all((0..20).map(|n| one_of_each(&client, n))).await;
+    goes_both_ways(&client).await;
+    let late = Request::new(number(1)).with_timeout(Duration::from_millis(100));
+    let late = client.unary::<_, Note>(path("Never"), late).await.expect_err("late");
+    assert_eq!(late.code(), Code::DeadlineExceeded);
+    seen.dropped.recv().await.expect("the server gave it up");
+    let flow: Response<Streaming<Note>> =
+        client.server_streaming(path("Flow"), Request::new(number(1))).await.expect("a stream");
+    drop(flow);
+    seen.dropped.recv().await.expect("the server was told");
+    one_of_each(&client, 2).await;
+
+    drop(served);
+    let gone = client.unary::<_, Note>(path("Echo"), Request::new(number(1))).await.expect_err("gone");
+    assert_eq!(gone.code(), Code::Unavailable);
+}
+
+async fn goes_both_ways<R: Runtime>(client: &Client<R>) {
     let mut metadata = Metadata::new();
     metadata.insert("x-text", "one").expect("valid");
     metadata.insert("x-text", "two").expect("valid");
@@ -95,14 +132,6 @@ pub async fn metadata_and_statuses<R: Runtime>(runtime: R) {
         assert_eq!(status.details(), &note.data);
         assert_eq!(status.metadata().get("x-why"), Some("asked"));
     }
-    // As HTTP has it: no data, and the status in the header.
-    let plain = post(&runtime, &served, path("Fail"), &[], framed(0, &[16, 5])).await;
-    assert_eq!((plain.status, plain.code(), plain.body.len()), (200, (Some(Code::NotFound), true), 0));
-    assert_eq!(plain.head["content-type"], "application/grpc");
-    assert!(plain.trailers.is_empty());
-    // And of a good end: a message, then trailers.
-    let plain = post(&runtime, &served, path("Echo"), &[], framed(0, &[16, 5])).await;
-    assert_eq!((plain.code(), plain.body), ((Some(Code::Ok), false), framed(0, &[16, 5])));
 }
 
 /// A deadline ends a call at the caller, and at the server by itself.

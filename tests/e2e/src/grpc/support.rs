@@ -10,6 +10,7 @@ use shroud::ghostwire::grpc::{
 use shroud::ghostwire::http::{self, Body, ClientLimits, HeaderMap, HeaderValue, Limits, Router};
 use shroud::runtime::Runtime;
 use shroud::runtime::sync::channel;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -176,8 +177,13 @@ pub async fn serve_notes<R: Runtime>(runtime: &R, options: Options) -> (Served, 
 
 /// A client without TLS.
 pub fn client<R: Runtime>(runtime: &R, served: &Served, options: Options) -> Client<R> {
+    client_at(runtime, served.address, options)
+}
+
+/// A client without TLS of whoever is there.
+pub fn client_at<R: Runtime>(runtime: &R, address: SocketAddr, options: Options) -> Client<R> {
     let http = http::Client::new(runtime.clone(), ClientLimits::default());
-    let address = format!("http://{}", served.address).parse().expect("an address");
+    let address = format!("http://{address}").parse().expect("an address");
     Client::new(&http, &address, options).expect("an address of a server")
 }
 

@@ -3,6 +3,7 @@
 use crate::http::{Raw, Served, get};
 use crate::quic_hostile::exchange;
 use futures_util::future::join;
+use shroud::ghostwire::http::Metrics;
 use shroud::runtime::{Backend, Runtime};
 use shroud_quic::Connection;
 use std::future::Future;
@@ -155,9 +156,9 @@ pub async fn settle(runtime: &impl Runtime, served: &Served) {
 }
 
 /// Connections that the server has accepted so far.
-pub fn accepted(served: &Served) -> usize {
+pub fn accepted(metrics: &Metrics) -> usize {
     let mut page = String::new();
-    served.metrics.render(&mut page);
+    metrics.render(&mut page);
     let count = page.lines().find_map(|line| line.strip_prefix("shroud_http_connections_total "));
     count.and_then(|count| count.parse().ok()).expect("a counter")
 }

@@ -31,14 +31,14 @@ pub fn impatient() -> Limits {
 
 /// Opens connections, sends the same on each, then a byte on each for as long as the server has them.
 async fn crowd<R: Runtime>(runtime: &R, served: &Served, first: &str, then: &str) {
-    let before = accepted(served);
+    let before = accepted(&served.metrics);
     let mut clients = Vec::new();
     for _ in 0..CONNECTIONS {
         let mut client = Raw::<R>::connect(runtime, served.address).await;
         client.send(first).await;
         clients.push(client);
     }
-    while accepted(served) < before + CONNECTIONS {
+    while accepted(&served.metrics) < before + CONNECTIONS {
         breathe(runtime).await;
     }
     while served.metrics.connections() > 1 {

@@ -43,9 +43,6 @@ const LINGER_TIME: Duration = Duration::from_secs(1);
 /// And for this many bytes.
 const LINGER_BYTES: usize = 256 * 1024;
 
-/// How often one poll goes round between the connection and its streams before other tasks get a turn.
-const MAX_ROUNDS: u32 = 16;
-
 /// How a connection ended.
 enum End {
     /// hyper is done with it, by agreement or after a failure.
@@ -88,26 +85,20 @@ pub(crate) async fn run<R: Runtime, H: Handler, S: Stream>(
             draining = true;
             Pin::new(&mut connection).graceful_shutdown();
         }
-        let mut rounds = 0;
-        loop {
-            if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
-                return Poll::Ready(End::Finished(result));
-            }
-            // What a stream has to say is written by the connection.
-            if !streams.poll_all(cx) {
-                break;
-            }
-            rounds += 1;
-            if rounds == MAX_ROUNDS {
-                cx.waker().wake_by_ref();
-                break;
-            }
+        if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
+            return Poll::Ready(End::Finished(result));
+        }
+        // What streams have to say is written by the connection in the task's next turn, when other connections have
+        // had theirs: written together, responses wake their clients less often.
+        let went_on = streams.poll_all(cx);
+        if went_on {
+            cx.waker().wake_by_ref();
         }
         if shared.is_reset_too_often() {
             return Poll::Ready(End::Overdue(Due::Resets));
         }
         loop {
-            let (idle, progress) = (streams.is_empty(), wire.progress());
+            let (idle, progress) = (!went_on && streams.is_empty(), wire.progress());
             match watch.check(cx, runtime.now(), &limits, idle, wire.has_preface(), progress) {
                 Due::Nothing => return Poll::Pending,
                 Due::Idle => {

@@ -101,7 +101,12 @@ impl Streams {
     pub(super) fn poll_all(&mut self, cx: &mut Context<'_>) -> bool {
         let new = std::mem::take(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner));
         let mut went_on = !new.is_empty();
-        self.running.extend(new);
+        for mut work in new {
+            // Most end at once, without a place and a waker of their own.
+            if work.as_mut().poll(cx).is_pending() {
+                self.running.push(work);
+            }
+        }
         while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {
             went_on = true;
         }

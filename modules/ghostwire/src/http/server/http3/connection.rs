@@ -65,13 +65,14 @@ pub(super) async fn run<R: Runtime, H: Handler>(
     let own_streams = connection.sending_streams();
     let mut stopped = stopping.cancelled();
     let mut draining = false;
+    let mut asked = false;
     let mut requests = FuturesUnordered::new();
     let mut idle = runtime.sleep(limits.idle_time);
     loop {
         let event = {
             let mut accept = pin!(http.accept());
             poll_fn(|cx| {
-                let busy = !requests.is_empty();
+                let busy = std::mem::take(&mut asked) || !requests.is_empty();
                 while let Poll::Ready(Some(())) = requests.poll_next_unpin(cx) {}
                 if requests.is_empty() {
                     if draining {
@@ -99,7 +100,12 @@ pub(super) async fn run<R: Runtime, H: Handler>(
         };
         match event {
             Event::Request(request) => {
-                requests.push(respond(Arc::clone(&context), *request, accepted.is_early()));
+                asked = true;
+                let mut work = Box::pin(respond(Arc::clone(&context), *request, accepted.is_early()));
+                // Most end at once, without a place and a waker of their own.
+                if poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await.is_pending() {
+                    requests.push(work);
+                }
             }
             Event::Stop => {
                 draining = true;
