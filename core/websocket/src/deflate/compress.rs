@@ -53,8 +53,11 @@ impl Drop for Compressor {
     }
 }
 
+/// Room that is made for a compressed message at first: no more than what half of it takes.
+const FIRST_ROOM: usize = 64 * 1024;
+
 fn deflate(compress: &mut Compress, mut message: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(message.len() / 2 + 64);
+    let mut out = Vec::with_capacity((message.len() / 2).min(FIRST_ROOM) + 64);
     loop {
         let before = compress.total_in();
         compress.compress_vec(message, &mut out, FlushCompress::Sync).ok()?;

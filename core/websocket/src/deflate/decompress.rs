@@ -7,8 +7,12 @@ use flate2::{Decompress, FlushDecompress, Status};
 /// Room that is made for decompressed bytes, at least.
 const LEAST_ROOM: usize = 256;
 
-/// And at most, beyond doubling.
+/// And at most, while there are fewer.
 const MOST_ROOM: usize = 64 * 1024;
+
+/// Beyond that, room is made for so many times as much as there is: few moves of a large message, each of which holds it
+/// twice. Room costs memory only when it is filled.
+const GROWTH: usize = 16;
 
 /// The receiving side's context.
 #[derive(Debug)]
@@ -64,7 +68,10 @@ fn inflate(
     loop {
         if out.len() == out.capacity() {
             // One byte more than the limit shows that it is passed.
-            let room = out.len().clamp(LEAST_ROOM, MOST_ROOM.max(out.len()));
+            let room = match out.len() {
+                large @ MOST_ROOM.. => large.saturating_mul(GROWTH - 1),
+                small => small.max(LEAST_ROOM),
+            };
             out.reserve_exact(room.min(limit.saturating_sub(out.len()).saturating_add(1)));
         }
         let (before_in, before_out) = (decompress.total_in(), out.len());
