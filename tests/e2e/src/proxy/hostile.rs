@@ -171,38 +171,30 @@ pub async fn smuggling_from_later_versions<R: Runtime>(runtime: R) {
     attacks
         .push(([&sent(None)[..], &[("content-length", "3"), ("content-length", "38")]].concat(), SMUGGLED));
     for (fields, body) in &attacks {
-        for version in ["HTTP/2", "HTTP/3"] {
-            let before = upstream.parsed().len();
-            if version == "HTTP/2" {
-                let mut client = h2::Client::<R>::connect(&runtime, proxied.address).await;
-                let block =
-                    fields.iter().flat_map(|(name, value)| h2::field(name.as_bytes(), value.as_bytes()));
-                let head = h2::frame(h2::HEADERS, h2::END_HEADERS, 1, &block.collect::<Vec<_>>());
-                let data = h2::frame(h2::DATA, h2::END_STREAM, 1, body.as_bytes());
-                client.send(&[head, data].concat()).await;
-                client.outcome(1, true).await;
-            } else {
-                let (_endpoint, connection) = over_quic.connect(&runtime).await;
-                let (mut send, mut receive) = connection.open_bi().await.expect("a stream");
-                let length = u8::try_from(body.len()).expect("a short body");
-                let bytes = [&headers(fields)[..], &[0, length], body.as_bytes()].concat();
-                let _ = send.write_all(&bytes).await;
-                let _ = send.finish();
-                let _ = receive.read_to_end(10_000).await;
-            }
-            let seen = upstream.parsed();
-            let fresh = &seen[before..];
-            assert!(fresh.len() <= 1, "{version} {fields:?}: {fresh:?}");
-            for (head, seen) in fresh {
-                assert!(
-                    !head.contains("smuggled") && !head.contains("upgrade"),
-                    "{version} {fields:?}: {head}"
-                );
-                // One that says it has no body is sent on without: nobody looks for what follows.
-                let whole = seen == body.as_bytes() || seen.is_empty() && head.contains("content-length: 0");
-                assert!(whole, "{version} {fields:?}: {head}");
-            }
-        }
+        let mut client = h2::Client::<R>::connect(&runtime, proxied.address).await;
+        let block = fields.iter().flat_map(|(name, value)| h2::field(name.as_bytes(), value.as_bytes()));
+        let head = h2::frame(h2::HEADERS, h2::END_HEADERS, 1, &block.collect::<Vec<_>>());
+        let data = h2::frame(h2::DATA, h2::END_STREAM, 1, body.as_bytes());
+        client.send(&[head, data].concat()).await;
+        client.outcome(1, true).await;
+
+        let (_endpoint, connection) = over_quic.connect(&runtime).await;
+        let (mut send, mut receive) = connection.open_bi().await.expect("a stream");
+        let length = u8::try_from(body.len()).expect("a short body");
+        let bytes = [&headers(fields)[..], &[0, length], body.as_bytes()].concat();
+        let _ = send.write_all(&bytes).await;
+        let _ = send.finish();
+        let _ = receive.read_to_end(10_000).await;
+    }
+    let seen = upstream.parsed();
+    assert!(seen.len() <= 2 * attacks.len(), "{} requests", seen.len());
+    for (head, body) in seen {
+        assert!(!head.contains("smuggled") && !head.contains("upgrade"), "{head}");
+        // One that says it has no body is sent on without: nobody looks for what follows.
+        assert!(
+            body == SMUGGLED.as_bytes() || body.is_empty() && head.contains("content-length: 0"),
+            "{head}"
+        );
     }
     // The connections to the server are still in step.
     let mut client = Raw::<R>::connect(&runtime, proxied.address).await;
