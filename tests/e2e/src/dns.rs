@@ -212,23 +212,31 @@ pub async fn over_tls<R: Runtime>(runtime: R) {
     assert!(matches!(error, ClientError::Tls { .. }), "{error}");
 }
 
-/// Over HTTPS (RFC 8484), as body and in the address.
+/// Over HTTPS (RFC 8484), as body and in the address, over HTTP/2 and HTTP/3.
 pub async fn over_https<R: Runtime>(runtime: R) {
     let (certificates, trust) = dev(&runtime);
     let dns = Server::new(zones(), Limits::default());
-    let tls = server_options(&runtime, &certificates).protocols(&[alpn::H2]).config().expect("one");
+    let tls = http::Tls::new(&server_options(&runtime, &certificates)).expect("TLS");
     let router = Router::new().any("/dns-query", dns.https(&runtime));
-    let server = http::Server::new(router, http::Limits::default()).expect("valid").with_tls(Arc::new(tls));
-    let listener = runtime.listen(local(), ListenOptions::default()).await.expect("a listener");
-    let address = listener.local_addr().expect("its address");
+    let server = http::Server::new(router, http::Limits::default()).expect("valid");
+    let port = http::OnePort::new(local()).with_tls(tls).bind(&runtime).await.expect("a port");
+    let address = port.local_addr();
     let inner = runtime.clone();
-    let _serving = runtime.spawn("https", async move { server.serve(&inner, listener).await });
+    let _serving = runtime.spawn("https", async move { server.serve_port(&inner, port).await });
     let tls = client_options(&runtime, &trust).protocols(&[alpn::H2]).config().expect("one");
-    let client = http::Client::new(runtime.clone(), http::ClientLimits::default()).with_tls(Arc::new(tls));
+    let limits = http::ClientLimits::default();
+    let client = http::Client::new(runtime.clone(), limits.clone()).with_tls(Arc::new(tls));
+    let tls = client_options(&runtime, &trust).only_tls_13().protocols(&[alpn::H3]).config().expect("one");
+    let config = ClientConfig::new(Arc::new(tls), &QuicTransport::default()).expect("a configuration");
+    let endpoint = Endpoint::client(&runtime, local(), &EndpointConfig::default()).await.expect("one");
+    let http3 = http::Http3Client::new(runtime.clone(), endpoint, config, limits);
+    let over_http3 = client.clone().with_http3(http3, http::UseHttp3::Always);
     let uri: http::Uri = format!("https://{address}/dns-query").parse().expect("an address");
-    for method in [HttpsMethod::Post, HttpsMethod::Get] {
-        let client = Client::https(&runtime, client.clone(), uri.clone(), method, Settings::default());
-        check(&client, Transport::Https).await;
+    for client in [&client, &over_http3] {
+        for method in [HttpsMethod::Post, HttpsMethod::Get] {
+            let client = Client::https(&runtime, client.clone(), uri.clone(), method, Settings::default());
+            check(&client, Transport::Https).await;
+        }
     }
     let get = http::Request::get(format!("{uri}?dns=AAABAAABAAAAAAAAA3d3dwR6b25lBHRlc3QAAAEAAQ"));
     let answer = client.send(get.body(http::Body::empty()).expect("a request")).await.expect("an answer");

@@ -328,6 +328,7 @@ macro_rules! quic_tests {
                 a_client_moves_to_another_port,
                 a_restarted_server_resets,
                 retry_proves_the_address_and_a_token_does_next_time,
+                members_share_tokens_and_tickets,
                 unknown_versions_are_negotiated,
                 version_negotiation_ends_a_client,
             }

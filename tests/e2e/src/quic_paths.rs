@@ -213,6 +213,33 @@ pub async fn retry_proves_the_address_and_a_token_does_next_time<R: Runtime>(run
     assert_eq!(pair.server.stats().retried, retried, "the token was taken");
 }
 
+/// What one member of a group has given a client, another one takes: the token that proves its address, and the ticket for
+/// early data.
+pub async fn members_share_tokens_and_tickets<R: Runtime>(runtime: R) {
+    let identity = Identity::generate();
+    let server = ServerConfig { retry: Retry::Always, ..identity.server() };
+    let group = Group::new(2, Secrets::from_bytes(&[7; 64]));
+    let mut members = Vec::new();
+    for _ in 0..2 {
+        let member = group.join().unwrap();
+        let endpoint = Endpoint::member(&runtime, local(), &EndpointConfig::default(), &server, member).await;
+        serve(&runtime, endpoint.as_ref().unwrap());
+        members.push(endpoint.unwrap());
+    }
+    let (config, any) = (identity.client(), EndpointConfig::default());
+    let client = Endpoint::client(&runtime, local(), &any).await.unwrap();
+    let first = client.connect(&config, members[0].local_addr(), NAME).unwrap().await.unwrap();
+    // Token and ticket come with the handshake's end, before this is answered.
+    ask(&first, &pattern(1000)).await;
+    assert!(members[0].stats().retried > 0);
+
+    let (second, early) =
+        client.connect(&config, members[1].local_addr(), NAME).unwrap().into_0rtt().unwrap();
+    ask(&second, &pattern(1000)).await;
+    assert!(early.accepted().await, "the ticket was taken");
+    assert_eq!(members[1].stats().retried, 0, "the token was taken");
+}
+
 /// A first packet of a version that nobody speaks.
 fn unknown_version(length: usize) -> Vec<u8> {
     let mut packet = vec![0xc3, 0x1a, 0x2a, 0x3a, 0x4a, 8];

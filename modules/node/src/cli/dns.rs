@@ -10,15 +10,24 @@ use shroud_ghostwire::dns::{
     ALPN_QUIC, ALPN_TLS, Answered, Client, HttpsMethod, Message, PORT, QueryOptions, Question, Record,
     RecordType, Settings, TLS_PORT, WhyStream,
 };
-use shroud_ghostwire::http::{Client as HttpClient, ClientLimits, Uri};
+use shroud_ghostwire::http::{Client as HttpClient, ClientLimits, Http3Client, Uri, UseHttp3};
 use shroud_ghostwire::tls::{ClientOptions, SeamClock, Trust, alpn, provider};
-use shroud_quic::{ClientConfig, ConnectionPool, Endpoint, EndpointConfig, PoolLimits, Transport};
-use shroud_runtime::{Backend, Runtime};
+use shroud_quic::{ClientConfig, ConnectionPool, Endpoint, EndpointConfig, PoolLimits, Transport, VarInt};
+use shroud_runtime::{Backend, Runtime, RuntimeExt};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How long to wait until the server has been told that this client leaves.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// H3_NO_ERROR (RFC 9114, 8.1).
+const H3_NO_ERROR: u32 = 0x100;
+
+/// DOQ_NO_ERROR (RFC 9250, 8.4).
+const DOQ_NO_ERROR: u32 = 0;
 
 /// Ask a DNS server, or serve zones
 #[derive(Debug, Args)]
@@ -59,6 +68,9 @@ struct Ask {
     /// With --https: the question in the address (GET), not as a body
     #[arg(long, requires = "https")]
     get: bool,
+    /// With --https: over HTTP/3
+    #[arg(long, requires = "https")]
+    http3: bool,
     /// With --https: the path to ask at
     #[arg(long, default_value = "/dns-query")]
     path: String,
@@ -179,8 +191,14 @@ async fn exchange<R: Runtime>(
     parsed: &Parsed,
     trust: Option<Trust>,
 ) -> Result<(), Failure> {
-    let client = client(runtime, ask, &parsed.server, trust).await?;
-    let answered = client.ask(&parsed.question).await.map_err(Failure::of(&parsed.server))?;
+    let (client, endpoint) = client(runtime, ask, &parsed.server, trust).await?;
+    let answered = client.ask(&parsed.question).await.map_err(Failure::of(&parsed.server));
+    // However that ended, the server is told.
+    if let Some(endpoint) = endpoint {
+        endpoint.close(VarInt::from_u32(if ask.http3 { H3_NO_ERROR } else { DOQ_NO_ERROR }), b"");
+        let _ = runtime.timeout(GOODBYE, endpoint.wait_idle()).await;
+    }
+    let answered = answered?;
     if ask.short {
         answered.reply.message.answers.iter().for_each(|record| say(&record.data));
     } else {
@@ -189,12 +207,13 @@ async fn exchange<R: Runtime>(
     Ok(())
 }
 
+/// A client, and its endpoint when it asks over QUIC.
 async fn client<R: Runtime>(
     runtime: &R,
     ask: &Ask,
     server: &str,
     trust: Option<Trust>,
-) -> Result<Client<R>, Failure> {
+) -> Result<(Client<R>, Option<Endpoint<R>>), Failure> {
     let settings = ask.settings();
     let name = ask.tls_name.as_deref().unwrap_or(server);
     let options = |trust| ClientOptions::new(provider(), SeamClock::new(runtime.clone()), trust);
@@ -210,12 +229,21 @@ async fn client<R: Runtime>(
         let config = options(trust.clone()).protocols(&[alpn::H2, alpn::HTTP_1_1]).config();
         let tls = Arc::new(config.map_err(Failure::new)?);
         let limits = ClientLimits { request_time: settings.question_time, ..ClientLimits::default() };
-        let http = HttpClient::new(runtime.clone(), limits).with_tls(tls);
+        let mut http = HttpClient::new(runtime.clone(), limits.clone()).with_tls(tls);
+        let mut endpoint = None;
+        if ask.http3 {
+            let tls = options(trust.clone()).only_tls_13().protocols(&[alpn::H3]);
+            let addresses = runtime.lookup(server, port).await.map_err(Failure::of(server))?;
+            let made = quic(runtime, tls, addresses.first()).await?;
+            let http3 = Http3Client::new(runtime.clone(), made.0.clone(), made.1, limits);
+            http = http.with_http3(http3, UseHttp3::Always);
+            endpoint = Some(made.0);
+        }
         let host = if server.parse::<Ipv6Addr>().is_ok() { format!("[{server}]") } else { server.to_owned() };
         let address = format!("https://{host}:{port}{}", ask.path);
         let address: Uri = address.parse().map_err(Failure::of(&address))?;
         let method = if ask.get { HttpsMethod::Get } else { HttpsMethod::Post };
-        return Ok(Client::https(runtime, http, address, method, settings));
+        return Ok((Client::https(runtime, http, address, method, settings), endpoint));
     }
     let addresses = match server.parse::<IpAddr>() {
         Ok(address) => vec![SocketAddr::new(address, port)],
@@ -226,24 +254,34 @@ async fn client<R: Runtime>(
     };
     match trust {
         Some(trust) if ask.quic => {
-            let tls = options(trust).only_tls_13().protocols(&[ALPN_QUIC]).config().map_err(Failure::new)?;
-            let config = ClientConfig::new(Arc::new(tls), &Transport::default()).map_err(Failure::new)?;
-            let any = match address {
-                SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-                SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-            };
-            let endpoint = Endpoint::client(runtime, any, &EndpointConfig::default()).await;
-            let endpoint = endpoint.map_err(Failure::new)?;
-            let pool = ConnectionPool::new(runtime, endpoint, config, PoolLimits::default());
-            Ok(Client::quic(runtime, pool, address, name, settings))
+            let tls = options(trust).only_tls_13().protocols(&[ALPN_QUIC]);
+            let (endpoint, config) = quic(runtime, tls, Some(&address)).await?;
+            let pool = ConnectionPool::new(runtime, endpoint.clone(), config, PoolLimits::default());
+            Ok((Client::quic(runtime, pool, address, name, settings), Some(endpoint)))
         }
         Some(trust) => {
             let tls = options(trust).protocols(&[ALPN_TLS]).config().map_err(Failure::new)?;
-            Ok(Client::tls(runtime, address, name, Arc::new(tls), settings))
+            Ok((Client::tls(runtime, address, name, Arc::new(tls), settings), None))
         }
-        None if ask.tcp => Ok(Client::tcp(runtime, address, settings)),
-        None => Ok(Client::udp(runtime, &addresses, settings)),
+        None if ask.tcp => Ok((Client::tcp(runtime, address, settings), None)),
+        None => Ok((Client::udp(runtime, &addresses, settings), None)),
     }
+}
+
+/// A socket of the server's address family, and how to connect from it.
+async fn quic<R: Runtime>(
+    runtime: &R,
+    tls: ClientOptions,
+    server: Option<&SocketAddr>,
+) -> Result<(Endpoint<R>, ClientConfig), Failure> {
+    let tls = tls.config().map_err(Failure::new)?;
+    let config = ClientConfig::new(Arc::new(tls), &Transport::default()).map_err(Failure::new)?;
+    let any = match server {
+        Some(SocketAddr::V6(_)) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+        _ => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+    };
+    let endpoint = Endpoint::client(runtime, any, &EndpointConfig::default()).await;
+    Ok((endpoint.map_err(Failure::new)?, config))
 }
 
 /// An answer in dig's manner.

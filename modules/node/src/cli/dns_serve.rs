@@ -6,8 +6,8 @@ use super::output::say;
 use crate::backends::{SIMULATED, Visit, with_backend};
 use clap::Args;
 use shroud_ghostwire::dns::{ALPN_QUIC, ALPN_TLS, Limits, Name, Server, Zone, Zones, quic_config};
-use shroud_ghostwire::http::{self, Router};
-use shroud_ghostwire::tls::{Certificate, Certificates, SeamClock, ServerOptions, alpn, provider};
+use shroud_ghostwire::http::{self, OnePort, Router, Tls};
+use shroud_ghostwire::tls::{Certificate, Certificates, SeamClock, ServerOptions, provider};
 use shroud_quic::{Endpoint, EndpointConfig, Group, Secrets};
 use shroud_runtime::flow::try_join_all;
 use shroud_runtime::net::{Datagram as _, DatagramOptions, Listener as _};
@@ -38,7 +38,7 @@ pub(crate) struct DnsServe {
     /// Where to listen over TLS (TCP) and QUIC (UDP), most often port 853
     #[arg(long, value_name = "ADDR")]
     tls_listen: Option<SocketAddr>,
-    /// Where to listen over HTTPS, at /dns-query, most often port 443
+    /// Where to listen over HTTPS (HTTP/1.1 and 2 over TCP, 3 over UDP), at /dns-query, most often port 443
     #[arg(long, value_name = "ADDR")]
     https_listen: Option<SocketAddr>,
     /// PEM file of the certificate and its chain, for TLS, QUIC and HTTPS
@@ -101,7 +101,7 @@ struct Shared {
 struct Opened {
     plain: SocketAddr,
     tls: Option<SocketAddr>,
-    https: Option<SocketAddr>,
+    https: Option<OnePort>,
     certificates: Option<Arc<Certificates>>,
     group: Group,
 }
@@ -164,7 +164,7 @@ async fn serve<R: Runtime>(runtime: &R, shared: &Shared) -> Result<(), Failure> 
         Box::pin(async { server.serve_udp(runtime, socket).await.map_err(Failure::new) }),
         Box::pin(async { server.serve_tcp(runtime, listener).await.map_err(Failure::new) }),
     ];
-    let (mut tls_at, mut https_at) = (None, None);
+    let mut tls_at = None;
     if let Some(certificates) = &certificates {
         let tls =
             || ServerOptions::new(provider(), SeamClock::new(runtime.clone()), Arc::clone(certificates));
@@ -182,19 +182,26 @@ async fn serve<R: Runtime>(runtime: &R, shared: &Shared) -> Result<(), Failure> 
                 server.serve_quic(runtime, endpoint).await.map_err(Failure::new)
             }));
         }
-        if let Some(address) = known.map_or(*https_listen, |opened| opened.https) {
-            let protocols: &[&[u8]] = &[alpn::H2, alpn::HTTP_1_1];
-            let config = tls().protocols(protocols).config().map_err(Failure::new)?;
-            let listener = runtime.listen(address, options).await.map_err(Failure::of(address))?;
-            https_at = Some(listener.local_addr().map_err(Failure::of(address))?);
-            let router = Router::new().any("/dns-query", server.https(runtime));
-            let http = http::Server::new(router, http::Limits::default()).map_err(Failure::usage)?;
-            let http = http.with_tls(Arc::new(config));
-            serving.push(Box::pin(async move { http.serve(runtime, listener).await.map_err(Failure::new) }));
+    }
+    let https = match (known, &certificates, https_listen) {
+        (Some(opened), ..) => opened.https.clone(),
+        (None, Some(certificates), Some(address)) => {
+            let clock = SeamClock::new(runtime.clone());
+            let tls = Tls::new(&ServerOptions::new(provider(), clock, Arc::clone(certificates)));
+            Some(OnePort::new(*address).with_tls(tls.map_err(Failure::new)?))
         }
+        _ => None,
+    };
+    let mut https_at = None;
+    if let Some(on) = &https {
+        let port = on.bind(runtime).await.map_err(Failure::new)?;
+        https_at = Some(port.local_addr());
+        let router = Router::new().any("/dns-query", server.https(runtime));
+        let http = http::Server::new(router, http::Limits::default()).map_err(Failure::usage)?;
+        serving.push(Box::pin(async move { http.serve_port(runtime, port).await.map_err(Failure::new) }));
     }
     if first {
-        let opened = Opened { plain, tls: tls_at, https: https_at, certificates, group };
+        let opened = Opened { plain, tls: tls_at, https, certificates, group };
         let _ = shared.opened.set(Some(opened)).await;
         let text = |address: Option<SocketAddr>| address.map_or_else(|| "-".to_owned(), |at| at.to_string());
         say(format_args!(

@@ -200,13 +200,15 @@ pub async fn transport_parameters<R: Runtime>(runtime: R) {
     let _taken = take_all(&runtime, &pair.server);
     // Parameter by number, and what takes its place: a number with a value of the same length.
     type Edit = fn(&mut Vec<(u64, Vec<u8>)>);
-    let cases: [(&str, Edit); 6] = [
+    let cases: [(&str, Edit); 8] = [
         ("no initial_source_connection_id", |list| rename(list, 0x0f, 0x1b)),
         ("original_destination_connection_id of a client", |list| rename(list, 0x04, 0x00)),
         ("retry_source_connection_id of a client", |list| rename(list, 0x04, 0x10)),
         ("preferred_address of a client", |list| rename(list, 0x04, 0x0d)),
         ("stateless_reset_token of a client", |list| rename(list, 0x04, 0x02)),
         ("a second initial_max_data", |list| rename(list, 0x05, 0x04)),
+        ("an integer cut short", |list| first_byte(list, |byte| byte | 0xc0)),
+        ("an integer and more", |list| first_byte(list, |byte| byte & 0x3f)),
     ];
     let mut wrong = Vec::new();
     for (name, edit) in cases {
@@ -225,6 +227,13 @@ pub async fn transport_parameters<R: Runtime>(runtime: R) {
 
 fn rename(list: &mut [(u64, Vec<u8>)], from: u64, to: u64) {
     list.iter_mut().find(|(number, _)| *number == from).expect("there is such a parameter").0 = to;
+}
+
+/// Changes the length of the integer in initial_max_data, not the value's.
+fn first_byte(list: &mut [(u64, Vec<u8>)], change: fn(u8) -> u8) {
+    let (_, value) = list.iter_mut().find(|(number, _)| *number == 0x04).expect("there is such a parameter");
+    assert!((2..8).contains(&value.len()), "{value:?}");
+    value[0] = change(value[0]);
 }
 
 /// Finds the extension quic_transport_parameters (57) in a ClientHello, and edits its list without changing its length.

@@ -27,6 +27,7 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use respond::{Context, respond};
 use shroud_hyper::{HyperIo, HyperTimer};
+use shroud_runtime::task::polled_at;
 use shroud_runtime::{Runtime, RuntimeExt};
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
@@ -85,6 +86,8 @@ pub(crate) async fn run<R: Runtime, H: Handler, S: Stream>(
             draining = true;
             Pin::new(&mut connection).graceful_shutdown();
         }
+        let now = polled_at(cx.waker()).unwrap_or_else(|| runtime.now());
+        shared.polled(now);
         if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
             return Poll::Ready(End::Finished(result));
         }
@@ -99,7 +102,7 @@ pub(crate) async fn run<R: Runtime, H: Handler, S: Stream>(
         }
         loop {
             let (idle, progress) = (!went_on && streams.is_empty(), wire.progress());
-            match watch.check(cx, runtime.now(), &limits, idle, wire.has_preface(), progress) {
+            match watch.check(cx, now, &limits, idle, wire.has_preface(), progress) {
                 Due::Nothing => return Poll::Pending,
                 Due::Idle => {
                     Pin::new(&mut connection).graceful_shutdown();

@@ -22,8 +22,9 @@ use shroud_runtime::Runtime;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{self, Poll};
+use std::time::Instant;
 
 /// A response is handed over in pieces of at most this many bytes, so that what waits for a client that takes nothing
 /// waits here, where it can be ended.
@@ -37,6 +38,8 @@ pub(super) struct Context<R: Runtime, H> {
     stripe: Arc<Stripe>,
     pub(super) spawner: Spawner<R>,
     date: Mutex<DateCache>,
+    /// When the connection's task was polled.
+    polled: Mutex<Instant>,
     /// Requests that the client may still break off; finished ones give one back.
     resets_left: AtomicU32,
 }
@@ -50,7 +53,13 @@ impl<R: Runtime, H> Context<R, H> {
         spawner: Spawner<R>,
     ) -> Self {
         let resets_left = AtomicU32::new(service.limits.http2.resets);
-        Self { runtime, service, info, stripe, spawner, date: Mutex::default(), resets_left }
+        let polled = Mutex::new(runtime.now());
+        Self { runtime, service, info, stripe, spawner, date: Mutex::default(), polled, resets_left }
+    }
+
+    /// The connection's task is polled: what begins now, begins at this time.
+    pub(super) fn polled(&self, now: Instant) {
+        *self.polled.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 
     /// Whether the client has broken off too many requests.
@@ -94,7 +103,7 @@ pub(super) async fn respond<R: Runtime, H: Handler>(
 ) -> Result<Response<Answered<R, H>>, Infallible> {
     let mut in_work = InWork::enter(context);
     let Context { runtime, service, info, spawner, .. } = &*in_work.shared;
-    let begun = runtime.now();
+    let begun = *in_work.shared.polled.lock().unwrap_or_else(PoisonError::into_inner);
     let limits = &service.limits;
     let answers_head = request.method() == Method::HEAD;
     let mut request = request.map(|body| {
