@@ -4,6 +4,7 @@
 //! read again.
 //!
 //! The first byte says which of these it is and whether connections stay open at their end, the second how the bytes are cut.
+//! Bytes 255 255 stand between two connections, 255 254 before what is held back until more has been heard.
 #![no_main]
 
 extern crate self as shroud;

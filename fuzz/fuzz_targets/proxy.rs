@@ -3,7 +3,8 @@
 //! than were forwarded: none is smuggled inside of another. What reaches a client of HTTP/1.1 are well-formed answers.
 //!
 //! The first byte says how the bytes are cut, the second whether the client and the servers keep their connections open at
-//! their end. Then what the client says, and after each pair of bytes 255 what a server says over a connection.
+//! their end. Then what the client says, and after each 255 255 what a server says over a connection, with 255 254 before
+//! what is held back until more has been heard.
 #![no_main]
 
 #[allow(dead_code, reason = "shared with other targets")]

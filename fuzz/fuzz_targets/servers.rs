@@ -7,19 +7,26 @@ use std::io::{Read, Write};
 
 /// What stands in a script between the bytes of one connection and those of the next.
 const NEXT: [u8; 2] = [0xff, 0xff];
+/// What stands before bytes that a server holds back until it has heard more.
+const TURN: [u8; 2] = [0xff, 0xfe];
 
 /// The parts of a script.
 pub fn parts(script: &[u8]) -> VecDeque<Vec<u8>> {
+    split(script, NEXT)
+}
+
+fn split(mut rest: &[u8], at: [u8; 2]) -> VecDeque<Vec<u8>> {
     let mut parts = VecDeque::from([Vec::new()]);
-    let mut rest = script;
     while let [first, after @ ..] = rest {
-        rest = after;
-        match after.strip_prefix(&NEXT[1..]) {
-            Some(after) if *first == NEXT[0] => {
-                rest = after;
+        match rest.strip_prefix(&at) {
+            Some(after) => {
                 parts.push_back(Vec::new());
+                rest = after;
             }
-            _ => parts.back_mut().expect("one at least").push(*first),
+            None => {
+                parts.back_mut().expect("one at least").push(*first);
+                rest = after;
+            }
         }
     }
     parts
@@ -30,8 +37,10 @@ pub struct Far {
     pub peer: Peer,
     /// Between it and the bytes.
     tls: Option<ServerConnection>,
-    /// What it still says; `None` for one that the script does not reach.
-    script: Option<VecDeque<u8>>,
+    /// What it still says, turn by turn; `None` for one that the script does not reach.
+    script: Option<VecDeque<VecDeque<u8>>>,
+    /// Whether more has come since it last spoke.
+    has_heard: bool,
     /// What it has said.
     pub sent: Vec<u8>,
     /// What was said to it.
@@ -46,12 +55,15 @@ impl Far {
         let has_come = !output.is_empty();
         let Some(tls) = &mut self.tls else {
             self.received.extend(output);
+            self.has_heard |= has_come;
             return has_come;
         };
         let mut new = &output[..];
         while !new.is_empty() && tls.read_tls(&mut new).is_ok() && tls.process_new_packets().is_ok() {}
+        let before = self.received.len();
         // Up to where it would block.
         let _ = tls.reader().read_to_end(&mut self.received);
+        self.has_heard |= self.received.len() > before;
         self.flush();
         has_come
     }
@@ -64,6 +76,7 @@ impl Far {
     }
 
     pub fn send(&mut self, bytes: &[u8]) {
+        self.has_heard = false;
         self.sent.extend_from_slice(bytes);
         match &mut self.tls {
             None => self.peer.send(bytes),
@@ -72,6 +85,22 @@ impl Far {
                 self.flush();
             }
         }
+    }
+
+    /// Says its next piece, if it has one and need not wait for its turn.
+    fn speak(&mut self, most: usize) -> bool {
+        let Some(turns) = &mut self.script else { return false };
+        if turns.len() > 1 && turns[0].is_empty() && self.has_heard {
+            turns.pop_front();
+        }
+        let Some(turn) = turns.front_mut().filter(|turn| !turn.is_empty()) else { return false };
+        let piece: Vec<u8> = turn.drain(..most.min(turn.len())).collect();
+        self.send(&piece);
+        true
+    }
+
+    fn has_said_all(&self) -> bool {
+        self.script.as_ref().is_some_and(|turns| turns.iter().all(VecDeque::is_empty))
     }
 
     pub fn end(&mut self) {
@@ -108,28 +137,24 @@ impl Servers {
         for peer in memory.take_dialled() {
             busy = true;
             peer.make_room(usize::MAX);
-            let script = self.script.pop_front().map(VecDeque::from);
+            let script = self.script.pop_front();
+            let script = script.map(|part| split(&part, TURN).into_iter().map(VecDeque::from).collect());
             let (sent, received) = (Vec::new(), Vec::new());
-            self.all.push(Far { peer, tls: (self.tls)(), script, sent, received, has_ended: false });
+            let tls = (self.tls)();
+            self.all.push(Far { peer, tls, script, has_heard: false, sent, received, has_ended: false });
         }
         for far in &mut self.all {
             busy |= far.pump();
             if far.has_ended || far.tls.as_ref().is_some_and(|tls| tls.is_handshaking()) {
                 continue;
             }
-            match &mut far.script {
-                None => busy |= otherwise(far),
-                Some(script) if script.is_empty() => {
-                    if !self.stay {
-                        busy = true;
-                        far.end();
-                    }
-                }
-                Some(script) => {
-                    busy = true;
-                    let piece: Vec<u8> = script.drain(..self.cut.min(script.len())).collect();
-                    far.send(&piece);
-                }
+            if far.script.is_none() {
+                busy |= otherwise(far);
+            } else if far.speak(self.cut) {
+                busy = true;
+            } else if far.has_said_all() && !self.stay {
+                busy = true;
+                far.end();
             }
         }
         memory.settle();
