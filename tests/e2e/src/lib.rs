@@ -184,6 +184,7 @@ macro_rules! tests_of {
                     every_protocol_in_and_out,
                     streams_both_ways,
                     routes_and_fields,
+                    trailers_and_the_next_message,
                     websocket_through,
                     websocket_that_is_none,
                     tunnels_half_close,
