@@ -193,6 +193,7 @@ macro_rules! tests_of {
                     a_server_that_dies_in_the_middle,
                     gateway_errors,
                     retries,
+                    a_request_that_ends_connections,
                     the_retry_budget,
                     the_circuit_opens_and_heals,
                     health_checks,
