@@ -5,6 +5,7 @@
 //! whether the client closes its side; the rest is sent.
 #![no_main]
 
+#[allow(dead_code, reason = "shared with other targets")]
 mod memory;
 
 use libfuzzer_sys::fuzz_target;

@@ -15,10 +15,10 @@ mod support;
 
 use libfuzzer_sys::fuzz_target;
 use memory::{Memory, MemoryRuntime};
-use shroud_ghostwire::http::{
-    Body, Http3Client, Limits, Request, Router, Server, handler_fn, refusal, text,
+use shroud_ghostwire::http::{Body, Http3Client, Limits, Request, Router, Server, handler_fn, refusal, text};
+use shroud_quic::{
+    ClientConfig, Endpoint, EndpointConfig, RecvStream, SendStream, ServerConfig, Transport, VarInt,
 };
-use shroud_quic::{ClientConfig, Endpoint, EndpointConfig, RecvStream, SendStream, ServerConfig, Transport, VarInt};
 use shroud_runtime::{Runtime, RuntimeExt};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -79,7 +79,8 @@ async fn story(runtime: MemoryRuntime, input: &[u8]) {
     let options = EndpointConfig::default();
     let endpoint = Endpoint::server(&runtime, local(), &options, &config).await.expect("a server");
     let to = endpoint.local_addr();
-    let server = Server::new(routes(), Limits { body_bytes: 512, ..Limits::default() }).expect("valid limits");
+    let server =
+        Server::new(routes(), Limits { body_bytes: 512, ..Limits::default() }).expect("valid limits");
     let inner = runtime.clone();
     let _serving = runtime.spawn("serve", async move { server.serve_http3(&inner, endpoint).await });
 

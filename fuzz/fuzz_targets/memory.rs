@@ -1,17 +1,18 @@
-//! A shard without a kernel: tasks are polled only when the target says so, time passes only when it says so, the one
-//! connection of TCP that there is comes from the target, and datagrams never leave the process.
+//! A shard without a kernel: tasks are polled only when the target says so, time passes only when it says so, connections of
+//! TCP come from the target or lead to it, files are the target's, and datagrams never leave the process.
 
 use shroud_runtime::backend::Capabilities;
 use shroud_runtime::compose::World;
+use shroud_runtime::file::{FileKind, FileStatus, Lent};
 use shroud_runtime::net::{Datagram, DatagramCapabilities, Listener, RecvMeta, Transmit};
 use shroud_runtime::{
-    Alarm, ByteStream, CancellationToken, Composed, ConnectOptions, DatagramOptions, Executor, Io, Job,
-    ListenOptions, Offload, OpenOptions, Runtime, Shard, Topology,
+    Alarm, BlockFile, ByteStream, CancellationToken, Composed, ConnectOptions, DatagramOptions, Executor, Io,
+    Job, ListenOptions, Offload, OpenOptions, Runtime, Shard, Topology,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -31,10 +32,19 @@ pub struct Memory {
     polls: Polls,
     clock: Arc<Clock>,
     stop: CancellationToken,
+    dialled: Dialled,
 }
+
+/// The far ends of connections that were made and that the target has not taken yet.
+type Dialled = Arc<Mutex<Vec<Peer>>>;
 
 impl Memory {
     pub fn new() -> Self {
+        Self::with_files([])
+    }
+
+    /// A shard that has these files, and the directories that they are in.
+    pub fn with_files(files: impl IntoIterator<Item = (PathBuf, MemoryFile)>) -> Self {
         let (polls, clock, stop) = (Polls::default(), Arc::new(Clock::new()), CancellationToken::new());
         let capabilities = Capabilities {
             topology: Topology::PerCore,
@@ -43,10 +53,21 @@ impl Memory {
             files: "none",
             datagram: DATAGRAMS,
         };
-        let io = MemoryIo { clock: Arc::clone(&clock), network: Arc::default() };
+        let dialled = Dialled::default();
+        let io = MemoryIo {
+            clock: Arc::clone(&clock),
+            network: Arc::default(),
+            dialled: Arc::clone(&dialled),
+            files: Arc::new(files.into_iter().collect()),
+        };
         let world = World::new(stop.clone());
         let runtime = Composed::new("fuzzer", polls.clone(), io, Shard::single(), capabilities, &world);
-        Self { runtime, polls, clock, stop }
+        Self { runtime, polls, clock, stop, dialled }
+    }
+
+    /// The servers' ends of the connections that were made since this was asked last.
+    pub fn take_dialled(&self) -> Vec<Peer> {
+        std::mem::take(&mut *self.dialled.lock().expect("not poisoned"))
     }
 
     /// Polls whoever is ready, until nobody is.
@@ -182,7 +203,7 @@ struct Pipe {
     writer: Option<Waker>,
 }
 
-/// The client's end: sends, and says how much of the answer it takes.
+/// The target's end: sends, and says how much of the answer it takes.
 pub struct Peer {
     pipe: Arc<Mutex<Pipe>>,
     gone: Arc<AtomicBool>,
@@ -191,9 +212,14 @@ pub struct Peer {
 impl Peer {
     /// A client, and a listener that accepts it.
     pub fn new() -> (Self, MemoryListener) {
+        let (peer, stream) = Self::pair();
+        (peer, MemoryListener(Some(stream)))
+    }
+
+    fn pair() -> (Self, MemoryStream) {
         let (pipe, gone) = (Arc::<Mutex<Pipe>>::default(), Arc::<AtomicBool>::default());
         let stream = MemoryStream { pipe: Arc::clone(&pipe), gone: Arc::clone(&gone) };
-        (Self { pipe, gone }, MemoryListener(Some(stream)))
+        (Self { pipe, gone }, stream)
     }
 
     pub fn send(&self, bytes: &[u8]) {
@@ -215,7 +241,12 @@ impl Peer {
         self.pipe.lock().expect("not poisoned").output.clone()
     }
 
-    /// Whether the server has let go of the connection.
+    /// The same, which is then forgotten.
+    pub fn take_output(&self) -> Vec<u8> {
+        std::mem::take(&mut self.pipe.lock().expect("not poisoned").output)
+    }
+
+    /// Whether the other side has let go of the connection.
     pub fn is_closed(&self) -> bool {
         self.gone.load(Ordering::SeqCst)
     }
@@ -229,7 +260,7 @@ impl Peer {
     }
 }
 
-/// The server's end.
+/// The end of the code under test.
 pub struct MemoryStream {
     pipe: Arc<Mutex<Pipe>>,
     gone: Arc<AtomicBool>,
@@ -392,11 +423,65 @@ impl Datagram for MemorySocket {
     }
 }
 
-/// Clock, timers, and datagrams in memory. There are no files.
+/// A file that can only be read.
+#[derive(Clone)]
+pub struct MemoryFile {
+    pub content: &'static [u8],
+    pub status: FileStatus,
+}
+
+impl MemoryFile {
+    /// A regular file, last changed so many seconds after the Unix epoch.
+    pub fn new(content: &'static [u8], modified: u64) -> Self {
+        let length = u64::try_from(content.len()).expect("memory");
+        let modified = Duration::from_secs(modified);
+        Self { content, status: FileStatus { kind: FileKind::Regular, length, modified } }
+    }
+
+    fn directory() -> Self {
+        let status = FileStatus { kind: FileKind::Directory, ..Self::new(&[], 0).status };
+        Self { content: &[], status }
+    }
+}
+
+impl BlockFile for MemoryFile {
+    async fn read_at(&self, mut buffer: Vec<u8>, offset: u64) -> Lent<usize> {
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        let rest = self.content.get(offset..).unwrap_or_default();
+        let count = rest.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&rest[..count]);
+        Lent { result: Ok(count), buffer }
+    }
+    async fn write_at(&self, buffer: Vec<u8>, _: u64) -> Lent<()> {
+        Lent { result: none(), buffer }
+    }
+    async fn sync_data(&self) -> io::Result<()> {
+        none()
+    }
+    async fn sync_all(&self) -> io::Result<()> {
+        none()
+    }
+    async fn allocate(&self, _: u64, _: u64) -> io::Result<()> {
+        none()
+    }
+    async fn set_len(&self, _: u64) -> io::Result<()> {
+        none()
+    }
+    async fn status(&self) -> io::Result<FileStatus> {
+        Ok(self.status)
+    }
+    async fn len(&self) -> io::Result<u64> {
+        Ok(self.status.length)
+    }
+}
+
+/// Clock, timers, connections, datagrams and files in memory.
 #[derive(Clone)]
 pub struct MemoryIo {
     clock: Arc<Clock>,
     network: Arc<Mutex<Network>>,
+    dialled: Dialled,
+    files: Arc<BTreeMap<PathBuf, MemoryFile>>,
 }
 
 fn none<T>() -> io::Result<T> {
@@ -407,8 +492,7 @@ impl Io for MemoryIo {
     type Stream = MemoryStream;
     type Listener = MemoryListener;
     type Socket = MemorySocket;
-    // Never made.
-    type File = <shroud_io_tokio::TokioIo as Io>::File;
+    type File = MemoryFile;
     type Alarm = MemoryAlarm;
 
     fn now(&self) -> Instant {
@@ -435,7 +519,9 @@ impl Io for MemoryIo {
         none()
     }
     async fn connect(&self, _: SocketAddr, _: ConnectOptions) -> io::Result<MemoryStream> {
-        none()
+        let (peer, stream) = Peer::pair();
+        self.dialled.lock().expect("not poisoned").push(peer);
+        Ok(stream)
     }
     async fn bind(&self, address: SocketAddr, _: DatagramOptions) -> io::Result<MemorySocket> {
         let mut network = self.network.lock().expect("not poisoned");
@@ -446,11 +532,17 @@ impl Io for MemoryIo {
         drop(network);
         Ok(MemorySocket { network: Arc::clone(&self.network), address })
     }
-    async fn lookup(&self, _: &str, _: u16) -> io::Result<Vec<SocketAddr>> {
-        none()
+    async fn lookup(&self, _: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        Ok(vec![SocketAddr::new(ADDRESS.ip(), port)])
     }
-    async fn open(&self, _: &Path, _: OpenOptions) -> io::Result<Self::File> {
-        none()
+    async fn open(&self, path: &Path, _: OpenOptions) -> io::Result<MemoryFile> {
+        let is_plain = |part: Component<'_>| matches!(part, Component::RootDir | Component::Normal(_));
+        assert!(path.components().all(is_plain), "a path that leads elsewhere: {}", path.display());
+        if let Some(file) = self.files.get(path) {
+            return Ok(file.clone());
+        }
+        let is_directory = self.files.keys().any(|file| file.starts_with(path));
+        if is_directory { Ok(MemoryFile::directory()) } else { Err(io::ErrorKind::NotFound.into()) }
     }
     async fn read_dir(&self, _: &Path) -> io::Result<Vec<PathBuf>> {
         none()

@@ -13,10 +13,10 @@ use memory::{Memory, MemoryRuntime, Peer};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use shroud_ghostwire::http::{Limits, Router, Server, handler_fn, text};
+use shroud_runtime::{Class, Runtime};
 use shroud_rustls::{
     Certificate, Certificates, DevCertificate, DevKey, SeamClock, ServerOptions, alpn, provider,
 };
-use shroud_runtime::{Class, Runtime};
 use std::io::Write;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -31,7 +31,8 @@ const NOW: Duration = Duration::from_secs(1_700_000_000);
 fn identity() -> &'static (Certificate, Arc<ClientConfig>) {
     static IDENTITY: OnceLock<(Certificate, Arc<ClientConfig>)> = OnceLock::new();
     IDENTITY.get_or_init(|| {
-        let made = DevCertificate::generate(DevKey::P256, &[], NOW, |out| out.fill(7)).expect("a certificate");
+        let made =
+            DevCertificate::generate(DevKey::P256, &[], NOW, |out| out.fill(7)).expect("a certificate");
         let (chain, key) = (made.certificate_pem.as_bytes(), made.key_pem.as_bytes());
         let certificate = Certificate::from_pem(chain, key, NOW, &provider()).expect("a certificate");
         let mut roots = RootCertStore::empty();

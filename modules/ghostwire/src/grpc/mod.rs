@@ -67,6 +67,21 @@ pub mod decoders {
         super::metadata::decode_binary(value).ok()
     }
 
+    /// What these trailers say of a call's end, and the trailers that would say the same.
+    #[must_use]
+    pub fn status(trailers: &http::HeaderMap) -> Option<(super::Status, http::HeaderMap)> {
+        super::Status::from_headers(trailers).map(|status| (status.clone(), status.into_trailers()))
+    }
+
+    /// What is answered to a question about descriptors.
+    #[must_use]
+    pub fn reflect(
+        reflection: &super::Reflection,
+        question: super::ServerReflectionRequest,
+    ) -> super::ServerReflectionResponse {
+        reflection.answer(question)
+    }
+
     /// A compressed message of at most `limit` bytes, if that is one.
     #[must_use]
     pub fn inflate(bytes: &[u8], limit: usize) -> Option<bytes::Bytes> {

@@ -293,7 +293,9 @@ impl Received {
                 }
             }
         };
-        if result.is_none() || http_body::Body::is_end_stream(&self.incoming) {
+        // Nothing follows trailers, whether somebody asks for more or not.
+        let trailers = matches!(&result, Some(Ok(frame)) if frame.is_trailers());
+        if result.is_none() || trailers || http_body::Body::is_end_stream(&self.incoming) {
             self.watch.received();
         }
         Poll::Ready(result)

@@ -227,6 +227,30 @@ pub async fn retries<R: Runtime>(runtime: R) {
     assert!(sorry.requests() >= 2);
 }
 
+/// A request that ends the connections it is sent over goes over one that was kept and a new one, not over all that were.
+pub async fn a_request_that_ends_connections<R: Runtime>(runtime: R) {
+    const KEPT: usize = 4;
+    let upstream = Scripted::start(&runtime, |number| if number < KEPT { OK } else { Step::Close }).await;
+    let config = all_to(once(group(vec![server(Speaks::Http1, upstream.address)])));
+    let proxied = Proxied::start(&runtime, config).await;
+    // All at a time, so that each has a connection of its own.
+    let mut clients = Vec::new();
+    for _ in 0..KEPT {
+        let mut client = Raw::connect(&runtime, proxied.address).await;
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbo").await;
+        clients.push(client);
+    }
+    while upstream.seen.lock().expect("bytes").len() < KEPT {
+        runtime.sleep(Duration::from_millis(1)).await;
+    }
+    for client in &mut clients {
+        client.send("dy").await;
+        assert_eq!(client.answer().await.expect("an answer").status, 200);
+    }
+    assert_eq!(ask(&runtime, proxied.address, &get("/")).await.status, 502);
+    assert_eq!(upstream.requests(), KEPT + 2);
+}
+
 /// Retries stay a small part of all requests.
 pub async fn the_retry_budget<R: Runtime>(runtime: R) {
     let bad = Scripted::start(&runtime, |_| Step::Close).await;

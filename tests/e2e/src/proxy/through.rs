@@ -262,6 +262,38 @@ pub async fn routes_and_fields<R: Runtime>(runtime: R) {
     }
 }
 
+/// A message ends with its trailers: its connection takes the next one, on both sides of the proxy.
+pub async fn trailers_and_the_next_message<R: Runtime>(runtime: R) {
+    const ANSWER: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n\
+                          2\r\nok\r\n0\r\nx-sum: 42\r\n\r\n";
+    let upstream = Scripted::start(&runtime, |number| match number {
+        0 | 1 => super::support::OK,
+        _ => Step::Reply(ANSWER),
+    })
+    .await;
+    let config = all_to(group(vec![server(Speaks::Http1, upstream.address)]));
+    let proxied = Proxied::start(&runtime, config).await;
+    let mut raw = Raw::connect(&runtime, proxied.address).await;
+    for _ in 0..2 {
+        raw.send(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+             4\r\ndata\r\n0\r\nx-sum: 42\r\n\r\n",
+        )
+        .await;
+        let answer = raw.answer().await.expect("an answer");
+        assert!(!answer.head.contains("connection: close"), "{}", answer.head);
+    }
+    let client = Identity::generate(&runtime).client(&runtime, Speaks::Http1).await;
+    for _ in 0..2 {
+        let mut request = client.request("GET", proxied.address.port(), "/", Body::empty());
+        request.headers_mut().insert("te", HeaderValue::from_static("trailers"));
+        let answer = client.ask(request).await;
+        assert_eq!(answer.text(), "ok");
+        assert!(answer.trailers.contains_key("x-sum"), "{:?}", answer.trailers);
+    }
+    assert_eq!(upstream.seen.lock().expect("bytes").len(), 1, "connections to the server");
+}
+
 /// Messages through an upgraded connection, and an end that is agreed on.
 pub async fn websocket_through<R: Runtime>(runtime: R) {
     let echo = |mut socket: WebSocket, _: websocket::Opened| async move {

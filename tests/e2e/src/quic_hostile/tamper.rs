@@ -95,9 +95,15 @@ impl Plan {
         Box::new(TamperingKey { plan: self.clone(), space, inner })
     }
 
-    fn keys(&self, space: Space, keys: Keys) -> Keys {
+    /// Keys that seal what is planned.
+    pub fn keys(&self, space: Space, keys: Keys) -> Keys {
         let KeyPair { local, remote } = keys.packet;
         Keys { header: keys.header, packet: KeyPair { local: self.key(space, local), remote } }
+    }
+
+    /// A session of either side with such keys.
+    pub fn session(&self, inner: Box<dyn Session>) -> Box<dyn Session> {
+        Box::new(TamperingSession { plan: self.clone(), inner, spaces: 0 })
     }
 }
 
@@ -152,7 +158,7 @@ impl ClientConfig for TamperingConfig {
         params: &TransportParameters,
     ) -> Result<Box<dyn Session>, ConnectError> {
         let inner = ClientConfig::start_session(Arc::clone(&self.inner), version, server_name, params)?;
-        Ok(Box::new(TamperingSession { plan: self.plan.clone(), inner, spaces: 0 }))
+        Ok(self.plan.session(inner))
     }
 }
 

@@ -105,7 +105,7 @@ impl Reflection {
         )
     }
 
-    fn answer(&self, request: ServerReflectionRequest) -> ServerReflectionResponse {
+    pub(super) fn answer(&self, request: ServerReflectionRequest) -> ServerReflectionResponse {
         let answer = match &request.message_request {
             Some(MessageRequest::FileByFilename(name)) => self.index.file(name).map(files),
             Some(MessageRequest::FileContainingSymbol(symbol)) => self.index.symbol(symbol).map(files),

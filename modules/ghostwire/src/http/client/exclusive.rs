@@ -117,7 +117,9 @@ impl<R: Runtime> http_body::Body for Owned<R> {
                 }
                 Poll::Ready(frame) => {
                     this.overdue = None;
-                    if frame.is_none() || http_body::Body::is_end_stream(&this.incoming) {
+                    // Nothing follows trailers, whether somebody asks for more or not.
+                    let trailers = matches!(&frame, Some(Ok(frame)) if frame.is_trailers());
+                    if frame.is_none() || trailers || http_body::Body::is_end_stream(&this.incoming) {
                         this.finish(cx);
                     }
                     return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)));

@@ -358,8 +358,8 @@ impl<R: Runtime> Client<R> {
     /// Sends a request to the host of its address, and reads the whole response.
     ///
     /// When an idle connection turns out to be closed, a request that it did not take is sent again over another one,
-    /// and so is one without a body whose method is idempotent (RFC 9110, 9.2.2). Such a one is also repeated once after
-    /// a failure on a new connection, while those are few. Nothing else is repeated.
+    /// and so is, over a new one, one without a body whose method is idempotent (RFC 9110, 9.2.2). Such a one is also
+    /// repeated once after a failure on a new connection, while those are few. Nothing else is repeated.
     ///
     /// Cancel safety: dropping the future gives the exchange up; the server may have received the request.
     ///
@@ -479,7 +479,11 @@ impl<R: Runtime> Client<R> {
             let copy = repeatable(&request);
             request = match open.ask(self, target, request).await {
                 Err(unsent) => *unsent,
-                Ok(Err(Failure::Connection(error))) => copy.ok_or(ClientError::Connection(error))?,
+                Ok(Err(Failure::Connection(error))) => {
+                    // On a new one: a request that ends connections would end all that are kept.
+                    request = copy.ok_or(ClientError::Connection(error))?;
+                    break;
+                }
                 Ok(Err(Failure::Ended)) => return Err(BodyError::TimedOut.into()),
                 Ok(Ok(response)) => return Ok(response),
             };

@@ -243,7 +243,8 @@ impl HealthCheck {
 /// beginning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryOptions {
-    /// Times it is sent, the first included. Default 3.
+    /// Times it is sent, the first included. That a kept connection has ended, so that it goes over a new one to the same
+    /// server, does not count. Default 3.
     pub attempts: u32,
     /// Retries for a hundred requests, at most. Default 20.
     pub budget_percent: u32,
