@@ -229,9 +229,9 @@ fn rename(list: &mut [(u64, Vec<u8>)], from: u64, to: u64) {
     list.iter_mut().find(|(number, _)| *number == from).expect("there is such a parameter").0 = to;
 }
 
-/// Changes the length of the integer in initial_max_data, not the value's.
+/// Changes the length of the integer in initial_max_streams_bidi, not the value's.
 fn first_byte(list: &mut [(u64, Vec<u8>)], change: fn(u8) -> u8) {
-    let (_, value) = list.iter_mut().find(|(number, _)| *number == 0x04).expect("there is such a parameter");
+    let (_, value) = list.iter_mut().find(|(number, _)| *number == 0x08).expect("there is such a parameter");
     assert!((2..8).contains(&value.len()), "{value:?}");
     value[0] = change(value[0]);
 }
