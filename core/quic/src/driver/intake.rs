@@ -115,10 +115,7 @@ impl<R: Runtime> Driver<R> {
                 slot.cell.lock().machine.handle_event(event);
                 self.touch(index);
             }
-            Some(DatagramEvent::NewConnection(incoming)) => {
-                *work = work.saturating_sub(WORK_OF_HANDSHAKE);
-                self.admit(core, cx, now, incoming);
-            }
+            Some(DatagramEvent::NewConnection(incoming)) => self.admit(core, cx, now, incoming, work),
             // A stateless reset that would meet a peer which has only moved.
             Some(DatagramEvent::Response(_)) if short && self.departures.recent(remote, now) => {}
             Some(DatagramEvent::Response(transmit)) => self.answer(core, cx, &transmit),
@@ -146,7 +143,14 @@ impl<R: Runtime> Driver<R> {
     }
 
     /// A client's first packet: accepts, refuses, drops, or asks for a proof of the address.
-    fn admit(&mut self, core: &mut Core, cx: &mut Context<'_>, now: Instant, incoming: Incoming) {
+    fn admit(
+        &mut self,
+        core: &mut Core,
+        cx: &mut Context<'_>,
+        now: Instant,
+        incoming: Incoming,
+        work: &mut usize,
+    ) {
         let Some(serving) = core.server.filter(|_| !core.closed) else {
             core.stats.refused += 1;
             let transmit = core.endpoint.refuse(incoming, &mut self.scratch);
@@ -177,6 +181,8 @@ impl<R: Runtime> Driver<R> {
             }
             return;
         }
+        // Only what shakes hands costs that: a flood of others does not take a pass each.
+        *work = work.saturating_sub(WORK_OF_HANDSHAKE);
         match core.endpoint.accept(incoming, now, &mut self.scratch, None) {
             Ok((index, machine)) => {
                 core.stats.accepted += 1;

@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::dns_serve::DnsServe;
+use super::get::{GOODBYE, NO_ERROR};
 use super::output::say;
 use super::trust::TrustFlags;
 use crate::backends::{SIMULATED, Visit, with_backend};
@@ -20,14 +21,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long to wait until the server has been told that this client leaves.
-const GOODBYE: Duration = Duration::from_secs(1);
-
-/// H3_NO_ERROR (RFC 9114, 8.1).
-const H3_NO_ERROR: u32 = 0x100;
-
 /// DOQ_NO_ERROR (RFC 9250, 8.4).
-const DOQ_NO_ERROR: u32 = 0;
+const DOQ_NO_ERROR: VarInt = VarInt::from_u32(0);
 
 /// Ask a DNS server, or serve zones
 #[derive(Debug, Args)]
@@ -195,7 +190,7 @@ async fn exchange<R: Runtime>(
     let answered = client.ask(&parsed.question).await.map_err(Failure::of(&parsed.server));
     // However that ended, the server is told.
     if let Some(endpoint) = endpoint {
-        endpoint.close(VarInt::from_u32(if ask.http3 { H3_NO_ERROR } else { DOQ_NO_ERROR }), b"");
+        endpoint.close(if ask.http3 { NO_ERROR } else { DOQ_NO_ERROR }, b"");
         let _ = runtime.timeout(GOODBYE, endpoint.wait_idle()).await;
     }
     let answered = answered?;

@@ -17,10 +17,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// H3_NO_ERROR (RFC 9114, 8.1).
-const NO_ERROR: VarInt = VarInt::from_u32(0x100);
+pub(super) const NO_ERROR: VarInt = VarInt::from_u32(0x100);
 
 /// How long the server may take to hear that the connection is closed.
-const GOODBYE: Duration = Duration::from_millis(200);
+pub(super) const GOODBYE: Duration = Duration::from_millis(200);
 
 /// Ask an HTTP server, over HTTP/1.1, HTTP/2 or HTTP/3, with TLS or without; print the answer's body
 #[derive(Debug, Args)]
