@@ -210,6 +210,8 @@ fn failing_disk<R: Runtime, F: Runtime>(
         faults.sync.store(false, SeqCst);
         faults.write.store(false, SeqCst);
         assert!(matches!(ledger.submit(transfer(9, 0, 1, 1)).await, Err(SubmitError::Failed(_))));
+        // Whoever waits for it (the node's health) is told.
+        ledger.failed().await;
         let reason = ledger.failure().unwrap();
         let expected = if fail_sync { "cannot sync" } else { "cannot write" };
         assert!(reason.contains(expected) && reason.contains(".journal"), "{reason}");
