@@ -219,6 +219,13 @@ impl Connection {
         self.hold.close(code, Bytes::copy_from_slice(reason), ConnectionError::LocallyClosed);
     }
 
+    /// Closes the connection at once because the peer broke the application's protocol: the peer is told `code` and `reason`,
+    /// and so is whoever uses the connection here ([`ConnectionError::Violated`]).
+    pub fn fail(&self, code: VarInt, reason: &'static str) {
+        let why = ConnectionError::Violated { code, reason };
+        self.hold.close(code, Bytes::from_static(reason.as_bytes()), why);
+    }
+
     /// Waits until the connection is gone, and says why. Cancel safe.
     pub async fn closed(&self) -> ConnectionError {
         let mut waiting = None;

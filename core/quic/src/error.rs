@@ -47,6 +47,14 @@ pub enum ConnectionError {
     /// Closed on this side.
     #[error("closed on this side")]
     LocallyClosed,
+    /// Closed on this side, because the peer broke the application's protocol ([`Connection::fail`](crate::Connection::fail)).
+    #[error("the peer broke the application's protocol: {reason} (code {code})")]
+    Violated {
+        /// The application's code, as the peer is told.
+        code: VarInt,
+        /// What it did, for people.
+        reason: &'static str,
+    },
     /// The endpoint's task has ended.
     #[error("the endpoint has ended")]
     EndpointGone,
@@ -79,9 +87,9 @@ impl From<ConnectionError> for io::Error {
         let kind = match &error {
             ConnectionError::IdleTimeout | ConnectionError::HandshakeTimeout => io::ErrorKind::TimedOut,
             ConnectionError::Reset => io::ErrorKind::ConnectionReset,
-            ConnectionError::PeerClosed { .. } | ConnectionError::PeerTransport { .. } => {
-                io::ErrorKind::ConnectionAborted
-            }
+            ConnectionError::PeerClosed { .. }
+            | ConnectionError::PeerTransport { .. }
+            | ConnectionError::Violated { .. } => io::ErrorKind::ConnectionAborted,
             _ => io::ErrorKind::NotConnected,
         };
         io::Error::new(kind, error)

@@ -5,7 +5,7 @@ use crate::incoming::Incoming;
 use crate::stream::{BidiStream, RecvStream, SendStream};
 use bytes::Buf;
 use h3::quic::{ConnectionErrorIncoming, StreamErrorIncoming};
-use shroud_quic::{ConnectionError, Waiting};
+use shroud_quic::Waiting;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
@@ -94,7 +94,7 @@ impl<B: Buf> h3::quic::Connection<B> for Connection {
             self.incoming.push(accepted.map_err(error::connection)?);
         }
         let next = ready!(self.incoming.poll_next(cx, connection, *frame_limit));
-        Poll::Ready(next.ok_or_else(|| error::connection(ConnectionError::LocallyClosed)))
+        Poll::Ready(next.ok_or_else(|| error::closed(connection)))
     }
 
     fn poll_accept_bidi(

@@ -19,6 +19,11 @@ pub(crate) fn connection(error: ConnectionError) -> ConnectionErrorIncoming {
     }
 }
 
+/// Of a connection that was closed here.
+pub(crate) fn closed(closed: &shroud_quic::Connection) -> ConnectionErrorIncoming {
+    connection(closed.close_reason().unwrap_or(ConnectionError::LocallyClosed))
+}
+
 pub(crate) fn opening(error: ConnectionError) -> StreamErrorIncoming {
     StreamErrorIncoming::ConnectionErrorIncoming { connection_error: connection(error) }
 }

@@ -1,20 +1,38 @@
-//! A limit on frames: h3 0.0.8 keeps a frame other than DATA until all of it has arrived, whatever length it says it has.
+//! What h3 0.0.8 lets through. It keeps a frame other than DATA until all of it has arrived, whatever length it says it has;
+//! and it does not know that no server may push unless it was allowed to.
 //!
-//! The guard reads along (RFC 9114 7.1: type, length, payload) and stops a stream whose frame is longer than allowed before
-//! its payload is taken.
+//! The guard reads along (RFC 9114 7.1: type, length, payload) and stops a stream whose frame is longer than allowed, or is
+//! one of a push, before its payload is taken.
+
+use shroud_quic::Side;
 
 /// The longest head of a frame: two integers of 8 bytes.
 const HEAD: usize = 16;
 const DATA: u64 = 0x00;
 const CONTROL: u64 = 0x00;
+const CANCEL_PUSH: u64 = 0x03;
+const PUSH_PROMISE: u64 = 0x05;
 
 /// Follows the frames of one stream.
 #[derive(Debug)]
 pub(crate) struct Guard {
     limit: u64,
+    /// The frame of a push that h3 would take, or blame for something else: no push was ever allowed.
+    push: Option<u64>,
     state: State,
     head: [u8; HEAD],
     length: usize,
+    /// Of a control stream, the first is still to come, which must be SETTINGS: h3 looks at that.
+    first: bool,
+}
+
+/// Why a stream is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// A frame of so many bytes is longer than allowed.
+    TooLong(u64),
+    /// A frame is about a push, and none was allowed (RFC 9114, 7.2.3 and 7.2.5).
+    Push,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,12 +48,16 @@ enum State {
 }
 
 impl Guard {
-    pub(crate) fn request(limit: u64) -> Self {
-        Self { limit, state: State::Head, head: [0; HEAD], length: 0 }
+    /// For a stream of a request, as `side` reads it.
+    pub(crate) fn request(limit: u64, side: Side) -> Self {
+        // From a client, PUSH_PROMISE is out of place, as h3 knows.
+        let push = (side == Side::Client).then_some(PUSH_PROMISE);
+        Self { limit, push, state: State::Head, head: [0; HEAD], length: 0, first: false }
     }
 
     pub(crate) fn unidirectional(limit: u64) -> Self {
-        Self { state: State::StreamType, ..Self::request(limit) }
+        let (push, state) = (Some(CANCEL_PUSH), State::StreamType);
+        Self { limit, push, state, head: [0; HEAD], length: 0, first: true }
     }
 
     /// Whether the last frame has begun and not ended.
@@ -50,8 +72,8 @@ impl Guard {
     /// Looks at the next bytes of the stream.
     ///
     /// # Errors
-    /// The length of a frame that is beyond the limit.
-    pub(crate) fn look(&mut self, mut bytes: &[u8]) -> Result<(), u64> {
+    /// What is wrong with a frame.
+    pub(crate) fn look(&mut self, mut bytes: &[u8]) -> Result<(), Refused> {
         while !bytes.is_empty() {
             match self.state {
                 State::Off => return Ok(()),
@@ -75,7 +97,7 @@ impl Guard {
         Ok(())
     }
 
-    fn step(&mut self) -> Result<(), u64> {
+    fn step(&mut self) -> Result<(), Refused> {
         let head = self.head.get(..self.length).unwrap_or_default();
         let Some((kind, rest)) = integer(head) else { return Ok(()) };
         if self.state == State::StreamType {
@@ -85,9 +107,16 @@ impl Guard {
         }
         let Some((length, _)) = integer(rest) else { return Ok(()) };
         self.length = 0;
-        if kind != DATA && length > self.limit {
+        let first = std::mem::take(&mut self.first);
+        let refused = match kind {
+            DATA => None,
+            _ if length > self.limit => Some(Refused::TooLong(length)),
+            kind if self.push == Some(kind) && !first => Some(Refused::Push),
+            _ => None,
+        };
+        if let Some(refused) = refused {
             self.state = State::Off;
-            return Err(length);
+            return Err(refused);
         }
         self.state = if length == 0 { State::Head } else { State::Payload(length) };
         Ok(())
@@ -133,7 +162,7 @@ mod tests {
             }
             let longest = frames.iter().filter(|(kind, _)| *kind != 0).map(|(_, length)| *length as u64).max();
             for (limit, fits) in [(longest.unwrap_or(0), true), (longest.unwrap_or(1).max(1) - 1, false)] {
-                let mut guard = if control { Guard::unidirectional(limit) } else { Guard::request(limit) };
+                let mut guard = if control { Guard::unidirectional(limit) } else { Guard::request(limit, Side::Server) };
                 let mut rest = &stream[..];
                 let mut outcome = Ok(());
                 for cut in cuts.iter().cycle() {
@@ -144,6 +173,10 @@ mod tests {
                     rest = later;
                     outcome = guard.look(now);
                 }
+                if outcome == Err(Refused::Push) {
+                    // Before the longest.
+                    continue;
+                }
                 let longer = longest.is_some_and(|longest| longest > limit);
                 prop_assert_eq!(outcome.is_ok(), !longer);
                 prop_assert!(!fits || outcome.is_ok());
@@ -152,14 +185,14 @@ mod tests {
 
         #[test]
         fn no_bytes_panic(bytes: Vec<u8>, limit: u64) {
-            let _ = Guard::request(limit).look(&bytes);
+            let _ = Guard::request(limit, Side::Client).look(&bytes);
             let _ = Guard::unidirectional(limit).look(&bytes);
         }
     }
 
     #[test]
     fn the_end_of_a_frame_is_known() {
-        let mut guard = Guard::request(100);
+        let mut guard = Guard::request(100, Side::Server);
         // An empty frame, DATA of 2 bytes, a head of two bytes for its length.
         for (bytes, inside) in [
             (&[1, 0][..], false),
@@ -178,10 +211,19 @@ mod tests {
     fn the_longest_length_is_refused_before_a_byte_of_it() {
         let mut head = vec![1];
         head.extend([0xff; 8]);
-        assert_eq!(Guard::request(1 << 20).look(&head), Err((1 << 62) - 1));
+        assert_eq!(Guard::request(1 << 20, Side::Server).look(&head), Err(Refused::TooLong((1 << 62) - 1)));
         // Other streams have no frames.
         let mut other = vec![2];
         other.extend(&head);
         assert_eq!(Guard::unidirectional(0).look(&other), Ok(()));
+    }
+
+    #[test]
+    fn pushes_are_refused_where_h3_would_not() {
+        let promise = [0, 1, b'x', 5, 1, 0];
+        assert_eq!(Guard::request(100, Side::Client).look(&promise), Err(Refused::Push));
+        assert_eq!(Guard::request(100, Side::Server).look(&promise), Ok(()), "h3 refuses it itself");
+        assert_eq!(Guard::unidirectional(100).look(&[0, 4, 0, 3, 1, 0]), Err(Refused::Push));
+        assert_eq!(Guard::unidirectional(100).look(&[0, 3, 1, 0]), Ok(()), "h3 misses the SETTINGS");
     }
 }

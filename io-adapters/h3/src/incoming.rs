@@ -52,7 +52,7 @@ impl Incoming {
             }
             Ok(Poll::Pending) => Poll::Pending,
             Err((code, reason)) => {
-                connection.close(error::code(code.value()), reason.as_bytes());
+                connection.fail(error::code(code.value()), reason);
                 Poll::Ready(None)
             }
         }

@@ -1,7 +1,7 @@
 //! Streams.
 
 use crate::error;
-use crate::guard::Guard;
+use crate::guard::{Guard, Refused};
 use bytes::{Buf, Bytes};
 use h3::error::Code;
 use h3::quic::{StreamErrorIncoming, StreamId, WriteBuf};
@@ -121,7 +121,7 @@ impl RecvStream {
         stream: shroud_quic::RecvStream,
         frame_limit: u64,
     ) -> Self {
-        let guard = Guard::request(frame_limit);
+        let guard = Guard::request(frame_limit, connection.side());
         Self { stream, guard, ahead: None, connection, unidirectional: false }
     }
 
@@ -178,23 +178,29 @@ impl h3::quic::RecvStream for RecvStream {
         let Some(bytes) = &chunk else {
             // RFC 9114, 7.1. Of a DATA frame that is cut short, h3 says that it was whole, and panics at the next one.
             if self.guard.is_inside() {
-                let broken = error::code(Code::H3_FRAME_ERROR.value());
-                self.connection.close(broken, b"a frame is cut short");
+                self.connection.fail(error::code(Code::H3_FRAME_ERROR.value()), "a frame is cut short");
                 return Poll::Ready(Err(StreamErrorIncoming::Unknown(Box::new(FrameCutShort))));
             }
             return Poll::Ready(Ok(None));
         };
-        if let Err(length) = self.guard.look(bytes) {
-            let excessive = error::code(Code::H3_EXCESSIVE_LOAD.value());
-            self.stream.stop(excessive);
-            // Only the control stream has frames among these. h3 forgets a stream whose first read fails, and would go on
-            // without the one that no connection may lose (RFC 9114, 6.2.1).
-            if self.unidirectional {
-                self.connection.close(excessive, b"a frame is longer than allowed");
+        match self.guard.look(bytes) {
+            Ok(()) => Poll::Ready(Ok(chunk)),
+            Err(Refused::TooLong(length)) => {
+                let excessive = error::code(Code::H3_EXCESSIVE_LOAD.value());
+                self.stream.stop(excessive);
+                // Only the control stream has frames among these. h3 forgets a stream whose first read fails, and would go on
+                // without the one that no connection may lose (RFC 9114, 6.2.1).
+                if self.unidirectional {
+                    self.connection.fail(excessive, "a frame is longer than allowed");
+                }
+                Poll::Ready(Err(StreamErrorIncoming::Unknown(Box::new(FrameTooLong(length)))))
             }
-            return Poll::Ready(Err(StreamErrorIncoming::Unknown(Box::new(FrameTooLong(length)))));
+            Err(Refused::Push) => {
+                self.connection.fail(error::code(Code::H3_ID_ERROR.value()), "no push was allowed");
+                let connection_error = error::closed(&self.connection);
+                Poll::Ready(Err(StreamErrorIncoming::ConnectionErrorIncoming { connection_error }))
+            }
         }
-        Poll::Ready(Ok(chunk))
     }
 
     fn stop_sending(&mut self, code: u64) {

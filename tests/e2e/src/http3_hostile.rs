@@ -1,9 +1,15 @@
 //! HTTP/3 as hostile clients speak it: h3spec's list, and malformed requests.
 
 use crate::http3::{routes, serve};
-use shroud::ghostwire::http::{Limits, StatusCode};
+use crate::quic::support::{Identity, NAME, local};
+use shroud::ghostwire::http::{
+    Body, BodyError, ClientLimits, Http3Client, Http3Error, Limits, Method, Request, StatusCode,
+};
 use shroud::runtime::Runtime;
-use shroud_quic::{ConnectionError, VarInt};
+use shroud_quic::{
+    ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, ServerConfig, Transport, VarInt,
+};
+use std::sync::Arc;
 
 /// A field without compression (RFC 9204, 4.5.6).
 fn field(name: &str, value: &str) -> Vec<u8> {
@@ -24,7 +30,8 @@ pub fn headers(fields: &[(&str, &str)]) -> Vec<u8> {
     [&[1][..], &length.to_be_bytes(), &[0, 0], &block].concat()
 }
 
-/// h3spec's list, and more (but for numbers of pushes, which this server never makes: h3 0.0.8 does not look at them): what may not be on which stream, with the connection's code (RFC 9114, 8.1; RFC 9204, 6).
+/// h3spec's list, and more (but for MAX_PUSH_ID that takes back what it allowed: this server never pushes, and h3 0.0.8 does not
+/// look at it): what may not be on which stream, with the connection's code (RFC 9114, 8.1; RFC 9204, 6).
 pub async fn violations<R: Runtime>(runtime: R) {
     let served = serve(&runtime, routes(), Limits::default()).await;
     let get = headers(&[(":method", "GET"), (":scheme", "https"), (":authority", "a"), (":path", "/echo")]);
@@ -37,6 +44,7 @@ pub async fn violations<R: Runtime>(runtime: R) {
         ("PING of HTTP/2", control, vec![vec![0, 4, 0, 6, 1, 0]], 0x105),
         ("a setting twice", control, vec![vec![0, 4, 4, 6, 1, 6, 1]], 0x109),
         ("a setting cut short", control, vec![vec![0, 4, 1, 6]], 0x109),
+        ("CANCEL_PUSH of what was never pushed", control, vec![vec![0, 4, 0, 3, 1, 0]], 0x108),
         ("a push stream of a client", control, vec![vec![0, 4, 0], vec![1, 0]], 0x103),
         (
             "an entry for a table that there is not",
@@ -158,4 +166,137 @@ pub async fn malformed_requests<R: Runtime>(runtime: R) {
     send.finish().unwrap();
     let answer = receive.read_to_end(10_000).await.unwrap();
     assert!(answer.windows(5).any(|window| window == b"hello"), "{answer:?}");
+}
+
+/// What a server does that pushes: bytes on the request's stream, and on unidirectional ones of its own.
+#[derive(Clone)]
+struct Push {
+    name: &'static str,
+    answer: Vec<u8>,
+    streams: Vec<Vec<u8>>,
+    code: u32,
+}
+
+/// The frames on the client's control stream, until it ends: their types.
+async fn control_frames(connection: &Connection) -> Vec<u64> {
+    let mut frames = Vec::new();
+    while let Ok(mut stream) = connection.accept_uni().await {
+        let mut bytes = Vec::new();
+        while let Ok(Some(chunk)) = stream.read_chunk(10_000).await {
+            bytes.extend_from_slice(&chunk);
+            if bytes[0] != 0 {
+                break;
+            }
+        }
+        // All that this client sends is short.
+        let mut rest = match bytes.split_first() {
+            Some((0, rest)) => rest,
+            _ => continue,
+        };
+        while let [kind, length, more @ ..] = rest {
+            assert!(*kind < 64 && *length < 64, "{rest:?}");
+            frames.push(u64::from(*kind));
+            rest = &more[usize::from(*length).min(more.len())..];
+        }
+    }
+    frames
+}
+
+/// Servers that push (RFC 9114, 4.6) to a client that has sent no MAX_PUSH_ID: it ends the connection with H3_ID_ERROR, says why
+/// the request has failed, and goes on with a new connection.
+pub async fn pushes<R: Runtime>(runtime: R) {
+    let status = |status| headers(&[(":status", status)]);
+    // Push 0 of an empty request; a response's piece.
+    let (promise, piece) = (vec![5, 3, 0, 0, 0], vec![0, 1, b'x']);
+    let control = vec![0, 4, 0];
+    let case = |name, answer: &[&[u8]], streams: &[&[u8]], code| Push {
+        name,
+        answer: answer.concat(),
+        streams: streams.iter().map(|stream| stream.to_vec()).collect(),
+        code,
+    };
+    let cases = [
+        case("a promise instead of an answer", &[&promise], &[&control], 0x108),
+        case("a promise after the head", &[&status("200"), &promise], &[&control], 0x108),
+        case("a promise after a piece", &[&status("200"), &piece, &promise], &[&control], 0x108),
+        case("a stream of a push", &[], &[&control, &[1, 0]], 0x108),
+        case("a stream of a push in the middle", &[&status("200"), &piece], &[&control, &[1, 0]], 0x108),
+        case("a push taken back", &[], &[&[0, 4, 0, 3, 1, 0]], 0x108),
+        case("a client's leave to push", &[], &[&[0, 4, 0, 0x0d, 1, 0]], 0x105),
+    ];
+    let identity = Identity::generate();
+    let mut tls = identity.server_tls();
+    tls.alpn_protocols = vec![b"h3".to_vec()];
+    let config = ServerConfig::new(Arc::new(tls));
+    let server = Endpoint::server(&runtime, local(), &EndpointConfig::default(), &config).await.unwrap();
+    let address = server.local_addr();
+    let (tell, told) = shroud::runtime::sync::channel::unbounded();
+    let (pushed, own) = (cases.clone(), runtime.clone());
+    let _server = runtime.spawn("pushing server", async move {
+        for push in pushed {
+            let connection = server.accept().await.unwrap().await.unwrap();
+            let frames = own.spawn("control stream", {
+                let connection = connection.clone();
+                async move { control_frames(&connection).await }
+            });
+            let (mut send, mut receive) = connection.accept_bi().await.unwrap();
+            receive.read_to_end(10_000).await.unwrap();
+            // The client may close before all of it is written.
+            let _ = send.write_all(&push.answer).await;
+            let mut held = Vec::new();
+            for bytes in push.streams {
+                if let Ok(mut stream) = connection.open_uni().await {
+                    let _ = stream.write_all(&bytes).await;
+                    held.push(stream);
+                }
+            }
+            let ended = connection.closed().await;
+            tell.send((ended, frames.await.unwrap())).await.unwrap();
+            // The next one is served.
+            let connection = server.accept().await.unwrap().await.unwrap();
+            let mut control = connection.open_uni().await.unwrap();
+            control.write_all(&[0, 4, 0]).await.unwrap();
+            let (mut send, mut receive) = connection.accept_bi().await.unwrap();
+            receive.read_to_end(10_000).await.unwrap();
+            send.write_all(&headers(&[(":status", "200")])).await.unwrap();
+            send.finish().unwrap();
+            connection.closed().await;
+        }
+    });
+    let mut wrong = Vec::new();
+    for Push { name, code, .. } in cases {
+        let mut tls = identity.client_tls();
+        tls.alpn_protocols = vec![b"h3".to_vec()];
+        let config = ClientConfig::new(Arc::new(tls), &Transport::default()).unwrap();
+        let endpoint = Endpoint::client(&runtime, local(), &EndpointConfig::default()).await.unwrap();
+        let client = Http3Client::new(runtime.clone(), endpoint, config, ClientLimits::default())
+            .resolving(NAME, address.ip());
+        let ask = async || {
+            let uri = format!("https://{NAME}:{}/", address.port());
+            let request = Request::builder().method(Method::POST).uri(uri).body(Body::empty()).unwrap();
+            client.send(request).await
+        };
+        // Both sides say the same, wherever the response was.
+        let reason = match ask().await {
+            Ok(response) => match response.into_body().bytes(1000).await {
+                Err(BodyError::BrokenOff(error)) => error.downcast::<Http3Error>().map(|error| *error),
+                other => panic!("{name}: {other:?}"),
+            },
+            Err(error) => Ok(error),
+        };
+        let expected = VarInt::from_u32(code);
+        let precise = match &reason {
+            Ok(Http3Error::Lost(ConnectionError::Violated { code, .. })) => *code == expected,
+            // What h3 finds itself.
+            Ok(Http3Error::Http(error)) => code == 0x105 && error.to_string().contains("H3_FRAME_UNEXPECTED"),
+            _ => false,
+        };
+        let (ended, frames) = told.recv().await.unwrap();
+        let told = matches!(&ended, ConnectionError::PeerClosed { code, .. } if *code == expected);
+        if !precise || !told || !frames.contains(&4) || frames.contains(&0x0d) {
+            wrong.push(format!("{name}: {reason:?}; the server: {ended:?} {frames:?}"));
+        }
+        assert_eq!(ask().await.unwrap().status(), StatusCode::OK, "{name}");
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

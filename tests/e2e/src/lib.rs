@@ -220,6 +220,7 @@ macro_rules! tests_of {
                     bodies,
                     idle_connections,
                     draining,
+                    pushes,
                     tunnels,
                 }
                 grpc {
@@ -351,6 +352,7 @@ macro_rules! quic_tests {
             http3_hostile {
                 violations,
                 malformed_requests,
+                pushes,
             }
             quic_hostile {
                 garbage_is_ignored,

@@ -9,6 +9,7 @@ use http::{Request, Response};
 use http_body::{Body as _, Frame};
 use shroud_h3::h3::client::{RequestStream, SendRequest};
 use shroud_h3::h3::error::{Code, ConnectionError as Http3ConnectionError, StreamError};
+use shroud_h3::h3::quic::ConnectionErrorIncoming;
 use shroud_h3::{BidiStream, OpenStreams, RecvStream, SendStream, h3};
 use shroud_quic::{ClientConfig, ConnectError, Connection, ConnectionError, EarlyData, Endpoint};
 use shroud_runtime::sync::{Mutex as AsyncMutex, channel};
@@ -35,15 +36,18 @@ pub enum Http3Error {
     /// The connection could not be tried.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The connection failed.
+    /// No connection could be made.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
+    /// The connection was lost. The server may have received the request.
+    #[error("the http/3 connection was lost: {0}")]
+    Lost(#[source] ConnectionError),
     /// HTTP/3 failed on the connection.
     #[error("the http/3 connection failed: {0}")]
-    Http(#[from] Http3ConnectionError),
+    Http(#[source] Http3ConnectionError),
     /// The request failed.
     #[error("the http/3 request failed: {0}")]
-    Request(#[from] StreamError),
+    Request(#[source] StreamError),
     /// No connection in its time.
     #[error("connecting took longer than {0:?}")]
     ConnectTimeout(std::time::Duration),
@@ -55,13 +59,35 @@ pub enum Http3Error {
     Ended,
 }
 
+impl From<Http3ConnectionError> for Http3Error {
+    /// What QUIC says of a connection's end says more than what h3 makes of it.
+    fn from(error: Http3ConnectionError) -> Self {
+        if let Http3ConnectionError::Remote { 0: ConnectionErrorIncoming::Undefined(inner), .. } = &error
+            && let Some(error) = inner.downcast_ref::<ConnectionError>()
+        {
+            return Self::Lost(error.clone());
+        }
+        Self::Http(error)
+    }
+}
+
+impl From<StreamError> for Http3Error {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::ConnectionError { 0: error, .. } => error.into(),
+            error => Self::Request(error),
+        }
+    }
+}
+
 type Sender = SendRequest<OpenStreams, Bytes>;
 type Driver = h3::client::Connection<shroud_h3::Connection, Bytes>;
 
 /// An HTTP/3 client over a QUIC endpoint. Clones are the same client.
 ///
 /// Its task, a child of the task that made it, drives the connections. Of [`ClientLimits`] hold the times, the header's size
-/// and the number and age of connections that are kept; bodies stream.
+/// and the number and age of connections that are kept; bodies stream. No server may push: one that does has its connection
+/// closed with H3_ID_ERROR (RFC 9114, 4.6).
 pub struct Http3Client<R: Runtime> {
     shared: Arc<Shared<R>>,
     /// Hosts whose address is given.
@@ -194,7 +220,8 @@ impl<R: Runtime> Http3Client<R> {
         let head = Request::from_parts(parts, ());
         if let (true, Some(data)) = (bodiless, opened.early.clone()) {
             match self.exchange(opened, head.clone(), Body::empty()).await {
-                Err(Http3Error::Request(_) | Http3Error::Http(_)) if !data.accepted().await => {}
+                Err(Http3Error::Request(_) | Http3Error::Http(_) | Http3Error::Lost(_))
+                    if !data.accepted().await => {}
                 outcome => return Ok(outcome?),
             }
             self.forget(&server);
@@ -403,7 +430,7 @@ impl http_body::Body for Received {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let broken = |error| Poll::Ready(Some(Err(BodyError::BrokenOff(Box::new(error)))));
+        let broken = |error| Poll::Ready(Some(Err(BodyError::BrokenOff(Box::new(Http3Error::from(error))))));
         if self.ended {
             return Poll::Ready(None);
         }

@@ -191,7 +191,9 @@ impl<R: Runtime> Connector<R> {
         match error {
             Http3Error::ResponseTimeout(_) => self.fault(LATE, false, "no response in time"),
             Http3Error::ConnectTimeout(_) => self.fault(LATE, true, "no connection in time"),
-            Http3Error::Request(_) | Http3Error::Http(_) => self.fault(BAD, false, error),
+            Http3Error::Request(_) | Http3Error::Http(_) | Http3Error::Lost(_) => {
+                self.fault(BAD, false, error)
+            }
             _ => self.fault(BAD, true, error),
         }
     }

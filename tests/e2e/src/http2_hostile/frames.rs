@@ -115,6 +115,51 @@ impl<R: Runtime> Client<R> {
         Self { stream, read: Vec::new() }
     }
 
+    /// The other end of a connection that a client under test has made: past its preface, with the payload of its first
+    /// SETTINGS. Sends SETTINGS and the acknowledgement.
+    pub async fn accepted(stream: R::Stream) -> (Self, Vec<u8>) {
+        let mut server = Self { stream, read: Vec::new() };
+        while server.read.len() < PREFACE.len() {
+            assert!(server.more().await, "no preface");
+        }
+        assert_eq!(server.read.drain(..PREFACE.len()).collect::<Vec<_>>(), PREFACE);
+        let first = server.next().await.expect("SETTINGS");
+        assert_eq!((first.kind, first.flags), (SETTINGS, 0));
+        server.send(&[frame(SETTINGS, 0, 0, &[]), frame(SETTINGS, ACK, 0, &[])].concat()).await;
+        (server, first.payload)
+    }
+
+    /// The next request's stream.
+    pub async fn asked(&mut self) -> Option<u32> {
+        loop {
+            let frame = self.next().await?;
+            if frame.kind == HEADERS {
+                return Some(frame.stream);
+            }
+        }
+    }
+
+    /// The code of the client's GOAWAY; `None` when the connection ends without.
+    pub async fn goodbye(&mut self) -> Option<u32> {
+        loop {
+            let frame = self.next().await?;
+            if frame.kind == GOAWAY {
+                return Some(u32::from_be_bytes(frame.payload[4..8].try_into().expect("four")));
+            }
+        }
+    }
+
+    async fn more(&mut self) -> bool {
+        let mut buffer = vec![0; 64 * 1024];
+        match self.stream.read(&mut buffer).await {
+            Ok(0) | Err(_) => false,
+            Ok(count) => {
+                self.read.extend_from_slice(&buffer[..count]);
+                true
+            }
+        }
+    }
+
     /// Sends; a server that has closed already takes nothing.
     pub async fn send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).await.is_ok()
@@ -133,10 +178,8 @@ impl<R: Runtime> Client<R> {
                     return Some(Frame { kind: bytes[3], flags: bytes[4], stream, payload });
                 }
             }
-            let mut buffer = vec![0; 64 * 1024];
-            match self.stream.read(&mut buffer).await {
-                Ok(0) | Err(_) => return None,
-                Ok(count) => self.read.extend_from_slice(&buffer[..count]),
+            if !self.more().await {
+                return None;
             }
         }
     }

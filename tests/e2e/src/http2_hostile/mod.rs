@@ -4,13 +4,16 @@
 //! | file | what is inside |
 //! |---|---|
 //! | `frames` | frames, fields and a client that writes and reads them |
+//! | `pushes` | servers that push to clients that allow none |
 //! | `tunnels` | WebSocket over HTTP/2, and what is no tunnel |
 //! | `violations` | the cases of h2spec's list that a server can be asked |
 
 pub mod frames;
+mod pushes;
 mod tunnels;
 mod violations;
 
+pub use pushes::pushes;
 pub use tunnels::tunnels;
 pub use violations::violations;
 

@@ -153,7 +153,34 @@ pub enum ClientError {
     Body(#[from] BodyError),
 }
 
+impl ClientError {
+    /// The code of HTTP/2 (RFC 9113, 7) that the connection or the stream ended with, whichever side has sent it.
+    #[must_use]
+    pub fn http2_code(&self) -> Option<u32> {
+        match self {
+            Self::Connection(error) | Self::Body(BodyError::Broken(error)) => {
+                http2_error(error)?.reason().map(u32::from)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What HTTP/2 says, of an error of hyper's.
+fn http2_error(error: &hyper::Error) -> Option<&h2::Error> {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(error) = cause.downcast_ref::<h2::Error>() {
+            return Some(error);
+        }
+        source = cause.source();
+    }
+    None
+}
+
 /// An HTTP client with a pool of connections for each server. Clones share it.
+///
+/// No server may push: one that does has its connection closed with PROTOCOL_ERROR (RFC 9113, 8.4).
 ///
 /// As made, it speaks HTTP/1.1 to `http` addresses and follows no redirects. A connection that serves HTTP/2 is shared by
 /// all requests to its server; several that begin together may open one each.
