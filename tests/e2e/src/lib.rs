@@ -334,6 +334,10 @@ macro_rules! quic_tests {
                 members_share_tokens_and_tickets,
                 unknown_versions_are_negotiated,
                 version_negotiation_ends_a_client,
+                the_width_is_found_out,
+                a_narrow_path_is_found_out,
+                a_black_hole_is_noticed,
+                packets_are_paced,
             }
             http3 {
                 requests_of_all_kinds,

@@ -1,4 +1,16 @@
 //! QUIC over changing paths: addresses, shards, restarts, versions.
+//!
+//! | file | what is inside |
+//! |---|---|
+//! | `relay` | a path that drops, delays and holds back what a test wants |
+//! | `widths` | how long packets may be on a path, and how fast they follow each other |
+
+pub mod relay;
+mod widths;
+
+pub use widths::{
+    a_black_hole_is_noticed, a_narrow_path_is_found_out, packets_are_paced, the_width_is_found_out,
+};
 
 use crate::quic::support::{Identity, NAME, Pair, local, pattern};
 use futures_util::future::join;
