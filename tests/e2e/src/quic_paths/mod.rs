@@ -13,7 +13,9 @@ pub use widths::{
 };
 
 use crate::quic::support::{Identity, NAME, Pair, local, pattern};
+use bytes::Bytes;
 use futures_util::future::join;
+use relay::Relay;
 use shroud::runtime::net::DatagramExt;
 use shroud::runtime::{Backend, DatagramOptions, Runtime, RuntimeExt, Topology};
 use shroud_quic::{
@@ -75,6 +77,60 @@ pub async fn a_client_moves_to_another_port<R: Runtime>(runtime: R) {
     }
     client.close(VarInt::from_u32(0), b"");
     echo.await.unwrap();
+}
+
+/// What a client has sent from where it was arrives after it has moved. A NAT that has given it another port is no reason not to
+/// take it; a client that has moved by itself has retired the connection id that it names: it is lost then, like any packet,
+/// and the connection goes on. Either way no stream misses anything.
+pub async fn late_packets_from_where_a_client_was<R: Runtime>(runtime: R) {
+    let identity = Identity::generate();
+    let server = Endpoint::server(&runtime, local(), &EndpointConfig::default(), &identity.server()).await;
+    let server = server.unwrap();
+    for by_itself in [false, true] {
+        let relay = Relay::new(&runtime, server.local_addr()).await;
+        let endpoint = Endpoint::client(&runtime, local(), &EndpointConfig::default()).await.unwrap();
+        let connecting = endpoint.connect(&identity.client(), relay.address, NAME).unwrap();
+        let accept = async { server.accept().await.unwrap().await.unwrap() };
+        let (client, accepted) = join(connecting, accept).await;
+        let client = client.unwrap();
+        let echo = runtime.spawn("echo", echo(accepted.clone()));
+        ask(&client, b"before").await;
+        let before = accepted.remote_address();
+        assert_eq!(before, relay.outside());
+
+        // A datagram is never sent again: it arrives late or not at all. What follows it in the packet is.
+        relay.hold(800);
+        client.send_datagram(Bytes::from(pattern(900))).unwrap();
+        while !relay.holds() {
+            runtime.sleep(Duration::from_millis(1)).await;
+        }
+        if by_itself {
+            endpoint.rebind(local()).await.unwrap();
+        } else {
+            relay.forget();
+        }
+        ask(&client, &pattern(20_000)).await;
+        let after = relay.outside();
+        assert_ne!(after, before);
+        while accepted.remote_address() != after {
+            ask(&client, b"moved").await;
+        }
+        let strays = relay.strays();
+        relay.deliver().await;
+        if !by_itself {
+            assert_eq!(accepted.read_datagram().await.unwrap(), pattern(900));
+        }
+        ask(&client, &pattern(200_000)).await;
+        if by_itself {
+            // A stateless reset would end the connection of a client that still believes that id's.
+            assert_eq!(relay.strays(), strays, "the late packet was answered");
+        }
+        // It was no sign that the client has moved back.
+        assert_eq!(accepted.remote_address(), after);
+        assert_eq!((client.close_reason(), accepted.close_reason()), (None, None));
+        client.close(VarInt::from_u32(0), b"");
+        echo.await.unwrap();
+    }
 }
 
 /// A server on two shards; clients that change their ports, so that the kernel gives their packets to the other one.

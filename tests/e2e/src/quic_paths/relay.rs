@@ -26,6 +26,7 @@ struct Path<R: Runtime> {
     /// The client's address, and the socket that the server knows for it.
     client: Option<(SocketAddr, Arc<R::Socket>)>,
     dropped: usize,
+    strays: usize,
 }
 
 /// A datagram that goes on.
@@ -48,6 +49,7 @@ impl<R: Runtime> Relay<R> {
             held: Vec::new(),
             client: None,
             dropped: 0,
+            strays: 0,
         }));
         let task = runtime.spawn("relay", up(runtime.clone(), front, server, Arc::clone(&path)));
         Self { address, path, _task: task }
@@ -94,6 +96,11 @@ impl<R: Runtime> Relay<R> {
     /// Datagrams that were too long.
     pub fn dropped(&self) -> usize {
         self.path().dropped
+    }
+
+    /// Datagrams from the server to where the client was.
+    pub fn strays(&self) -> usize {
+        self.path().strays
     }
 
     /// The address that the server knows the client by.
@@ -159,7 +166,8 @@ async fn down<R: Runtime>(
         for bytes in datagrams {
             let onward = {
                 let mut path = path.lock().unwrap();
-                let Some((client, _)) = path.client else { continue };
+                let Some((client, current)) = path.client.clone() else { continue };
+                path.strays += usize::from(!Arc::ptr_eq(&current, &back));
                 if bytes.len() > path.largest {
                     path.dropped += 1;
                     continue;
