@@ -29,6 +29,8 @@ pub mod http3_hostile;
 #[cfg(test)]
 pub mod http_hostile;
 #[cfg(test)]
+pub mod identities;
+#[cfg(test)]
 pub mod ledger;
 #[cfg(test)]
 pub mod one_port;
@@ -138,6 +140,11 @@ macro_rules! tests_of {
                     new_certificates_under_load,
                     draining,
                     limits_hold_for_all,
+                }
+                identities {
+                    client_certificates,
+                    names_choose_certificates,
+                    new_certificates_leave_connections_alone,
                 }
                 http {
                     keep_alive_and_methods,

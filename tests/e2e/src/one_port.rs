@@ -4,9 +4,9 @@
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
 use shroud::ghostwire::http::{
-    Alternatives, Body, Client, ClientError, ClientLimits, ConnectionInfo, Http3Client, Http3Error, Limits,
-    Metrics, OnePort, PortError, Request, Response, Router, ServeError, Server, StatusCode, Tls, UseHttp3,
-    handler_fn, header, text,
+    Alternatives, Body, Client, ClientError, ClientLimits, ConnectionInfo, Handler, Http3Client, Http3Error,
+    Limits, Metrics, OnePort, PortError, Request, Response, Router, ServeError, Server, StatusCode, Tls,
+    UseHttp3, handler_fn, header, text,
 };
 use shroud::ghostwire::tls::{
     Certificate, Certificates, ClientOptions, DevCertificate, DevKey, SeamClock, ServerOptions, Trust, alpn,
@@ -23,13 +23,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// Any port of this host.
+pub const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// The versions, as clients ask for them.
-const VERSIONS: [&str; 3] = ["HTTP/1.1", "HTTP/2.0", "HTTP/3.0"];
+pub const VERSIONS: [&str; 3] = ["HTTP/1.1", "HTTP/2.0", "HTTP/3.0"];
 
 /// A certificate and its PEM text, which is what clients trust.
-fn dev<R: Runtime>(runtime: &R) -> (Certificate, String) {
+pub fn dev<R: Runtime>(runtime: &R) -> (Certificate, String) {
     let made = DevCertificate::generate(DevKey::P256, &[], runtime.unix_time(), |out| runtime.fill(out))
         .expect("one");
     let (pem, key) = (made.certificate_pem.as_bytes(), made.key_pem.as_bytes());
@@ -38,20 +39,31 @@ fn dev<R: Runtime>(runtime: &R) -> (Certificate, String) {
     (certificate, made.certificate_pem)
 }
 
-fn tls<R: Runtime>(runtime: &R, certificate: Certificate) -> Tls {
+/// A server's TLS with one certificate.
+pub fn tls<R: Runtime>(runtime: &R, certificate: Certificate) -> Tls {
     let certificates = Certificates::new(vec![certificate]).expect("one");
     Tls::new(&ServerOptions::new(provider(), SeamClock::new(runtime.clone()), certificates)).expect("TLS")
 }
 
 /// A client's TLS, which believes these PEM texts.
-fn believing<R: Runtime>(runtime: &R, trusted: &str) -> ClientOptions {
+pub fn believing<R: Runtime>(runtime: &R, trusted: &str) -> ClientOptions {
     let trust = Trust::from_pem(trusted.as_bytes()).expect("anchors");
     ClientOptions::new(provider(), SeamClock::new(runtime.clone()), trust)
 }
 
 async fn http3_client<R: Runtime>(runtime: &R, trusted: &str, limits: ClientLimits) -> Http3Client<R> {
-    let endpoint = Endpoint::client(runtime, LOCAL, &EndpointConfig::default()).await.expect("an endpoint");
-    let mut tls = believing(runtime, trusted).protocols(&[alpn::H3]).only_tls_13().config().expect("TLS");
+    http3_client_of(runtime, believing(runtime, trusted), LOCAL, limits).await
+}
+
+/// A client of HTTP/3 that sends from `from`.
+pub async fn http3_client_of<R: Runtime>(
+    runtime: &R,
+    options: ClientOptions,
+    from: SocketAddr,
+    limits: ClientLimits,
+) -> Http3Client<R> {
+    let endpoint = Endpoint::client(runtime, from, &EndpointConfig::default()).await.expect("an endpoint");
+    let mut tls = options.protocols(&[alpn::H3]).only_tls_13().config().expect("TLS");
     tls.enable_early_data = true;
     let config = ClientConfig::new(Arc::new(tls), &Transport::default()).expect("a configuration");
     Http3Client::new(runtime.clone(), endpoint, config, limits)
@@ -59,17 +71,28 @@ async fn http3_client<R: Runtime>(runtime: &R, trusted: &str, limits: ClientLimi
 
 /// A client without a connection, for one version.
 async fn client<R: Runtime>(runtime: &R, trusted: &str, version: &str) -> Client<R> {
+    client_of(runtime, believing(runtime, trusted), LOCAL, version).await
+}
+
+/// A client without a connection, for one version; of HTTP/3, it sends from `from`.
+pub async fn client_of<R: Runtime>(
+    runtime: &R,
+    options: ClientOptions,
+    from: SocketAddr,
+    version: &str,
+) -> Client<R> {
     let protocols: &[&[u8]] = if version == "HTTP/1.1" { &[alpn::HTTP_1_1] } else { &[alpn::H2] };
-    let tls = believing(runtime, trusted).protocols(protocols).config().expect("TLS");
+    let tls = options.clone().protocols(protocols).config().expect("TLS");
     let client = Client::new(runtime.clone(), ClientLimits::default()).with_tls(Arc::new(tls));
     if version != "HTTP/3.0" {
         return client;
     }
-    let http3 = http3_client(runtime, trusted, ClientLimits::default()).await;
+    let http3 = http3_client_of(runtime, options, from, ClientLimits::default()).await;
     client.with_http3(http3, UseHttp3::Always)
 }
 
-fn get(address: SocketAddr, path: &str) -> Request<Body> {
+/// A request over TLS.
+pub fn get(address: SocketAddr, path: &str) -> Request<Body> {
     Request::get(format!("https://{address}{path}")).body(Body::empty()).expect("a request")
 }
 
@@ -98,16 +121,19 @@ fn routes() -> Router {
 }
 
 /// A server on one port.
-struct Served {
-    address: SocketAddr,
-    metrics: Metrics,
+pub struct Served {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it counts.
+    pub metrics: Metrics,
     task: Task<Result<(), ServeError>>,
 }
 
-async fn serve<R: Runtime>(runtime: &R, on: &OnePort, router: Router, limits: Limits) -> Served {
+/// Starts one.
+pub async fn serve<R: Runtime>(runtime: &R, on: &OnePort, handler: impl Handler, limits: Limits) -> Served {
     let port = on.bind(runtime).await.expect("a port");
     let address = port.local_addr();
-    let server = Server::new(router, limits).expect("valid limits");
+    let server = Server::new(handler, limits).expect("valid limits");
     let metrics = server.metrics().clone();
     let task = {
         let runtime = runtime.clone();
