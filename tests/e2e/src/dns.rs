@@ -48,9 +48,14 @@ pub struct Served {
 
 /// Starts one.
 pub async fn serve<R: Runtime>(runtime: &R, handler: impl Handler, limits: Limits) -> Served {
+    serve_on(runtime, local(), handler, limits).await
+}
+
+/// Starts one on any port of an address.
+async fn serve_on<R: Runtime>(runtime: &R, any: SocketAddr, handler: impl Handler, limits: Limits) -> Served {
     let server = Server::new(handler, limits);
     let (socket, listener) = loop {
-        let listener = runtime.listen(local(), ListenOptions::default()).await.expect("a listener");
+        let listener = runtime.listen(any, ListenOptions::default()).await.expect("a listener");
         let address = listener.local_addr().expect("its address");
         // The port may be somebody's over UDP.
         if let Ok(socket) = runtime.bind(address, DatagramOptions::default()).await {
@@ -113,6 +118,24 @@ pub async fn datagrams<R: Runtime>(runtime: R) {
     for (n, answered) in join_all(many).await.into_iter().enumerate() {
         assert_eq!(records(&answered.reply.message), [format!("n{n}.wild.zone.test. 5 in a 192.0.2.7")]);
     }
+}
+
+/// By IPv6, over UDP and TCP.
+pub async fn over_ipv6<R: Runtime>(runtime: R) {
+    let Some(any) = crate::every_version::loopback6(&runtime).await else { return };
+    let served = serve_on(&runtime, any, zones(), Limits::default()).await;
+    assert!(served.address.is_ipv6());
+    let client = Client::udp(&runtime, &[served.address], Settings::default());
+    let answered = client.ask(&question("www", RecordType::A)).await.expect("an answer");
+    assert_eq!(records(&answered.reply.message), [WWW]);
+    assert_eq!((answered.transport, answered.server), (Transport::Udp, Some(served.address)));
+    let big = client.ask(&question("big", RecordType::TXT)).await.expect("an answer");
+    assert_eq!((big.transport, big.reply.message.answers.len()), (Transport::Tcp, 20));
+    let client = Client::tcp(&runtime, served.address, Settings::default());
+    let answered = client.ask(&question("www", RecordType::A)).await.expect("an answer");
+    assert_eq!(records(&answered.reply.message), [WWW]);
+    assert_eq!((answered.transport, answered.server), (Transport::Tcp, Some(served.address)));
+    assert_eq!(served.metrics.connections(), 2);
 }
 
 /// Holds questions about `slow` back until it is told.

@@ -9,6 +9,8 @@ pub mod dns;
 #[cfg(test)]
 pub mod dns_hostile;
 #[cfg(test)]
+pub mod every_version;
+#[cfg(test)]
 pub mod files;
 #[cfg(test)]
 pub mod grpc;
@@ -145,6 +147,10 @@ macro_rules! tests_of {
                     client_certificates,
                     names_choose_certificates,
                     new_certificates_leave_connections_alone,
+                }
+                every_version {
+                    middleware,
+                    over_ipv6,
                 }
                 http {
                     keep_alive_and_methods,
@@ -390,6 +396,7 @@ macro_rules! dns_tests {
         crate::tests! { $backend;
             dns {
                 datagrams,
+                over_ipv6,
                 pipelining,
                 over_tls,
                 over_https,

@@ -130,7 +130,7 @@ impl Body {
         }
     }
 
-    /// Who sent it, for a request that a server received.
+    /// Who sent it, for a request that a server received over TCP; [`ConnectionInfo::of`] knows for HTTP/3 too.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
         self.connection().map(|info| info.peer)

@@ -4,6 +4,7 @@ use super::body::{Body, BodyError};
 use super::client::ClientLimits;
 use bytes::{Buf, Bytes};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::uri::Scheme;
 use http::{Request, Response};
 use http_body::{Body as _, Frame};
@@ -216,7 +217,11 @@ impl<R: Runtime> Http3Client<R> {
             Ok(opened) => opened,
             Err(error) => return Err(Unanswered { error, unsent: Some(Box::new(request)) }),
         };
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        if let Some(length @ 1..) = body.size_hint().exact() {
+            // RFC 9110, 8.6.
+            parts.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+        }
         let head = Request::from_parts(parts, ());
         if let (true, Some(data)) = (bodiless, opened.early.clone()) {
             match self.exchange(opened, head.clone(), Body::empty()).await {

@@ -2,6 +2,7 @@
 
 use super::super::body::Body;
 use super::super::handler::Handler;
+use super::super::info::ConnectionInfo;
 use http::{Request, Response};
 use shroud_runtime::Runtime;
 
@@ -26,7 +27,8 @@ impl<R: Runtime, H: Handler> Handler for Logged<R, H> {
             return self.handler.handle(request).await;
         }
         let begun = self.runtime.now();
-        let (method, version, peer) = (request.method().clone(), request.version(), request.body().peer());
+        let (method, version) = (request.method().clone(), request.version());
+        let peer = ConnectionInfo::of(&request).map(|info| info.peer);
         let path = request.uri().path().to_owned();
         let response = self.handler.handle(request).await;
         let took = self.runtime.now().saturating_duration_since(begun);

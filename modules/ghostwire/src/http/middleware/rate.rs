@@ -2,6 +2,7 @@
 
 use super::super::body::Body;
 use super::super::handler::Handler;
+use super::super::info::ConnectionInfo;
 use super::super::response::refusal;
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Request, Response, StatusCode};
@@ -56,7 +57,7 @@ impl<R: Runtime, H: Handler> RateLimited<R, H> {
             runtime,
             handler,
             limits,
-            by: |request| request.body().peer().map(|peer| peer.ip()),
+            by: |request| ConnectionInfo::of(request).map(|info| info.peer.ip()),
             clients: Mutex::new(clients),
         }
     }
