@@ -3,6 +3,7 @@
 //! `SHROUD_KILLS=50 cargo test -p shroud --test process kill` makes the kill loop as long as wanted (default 3).
 
 mod command_line;
+mod dns;
 mod kill;
 mod node;
 mod proxy;
