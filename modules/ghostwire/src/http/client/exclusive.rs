@@ -4,8 +4,9 @@
 //! next request to the same server; one whose response is dropped before is closed.
 
 use super::super::body::{Body, BodyError};
+use super::Client;
+use super::target::Target;
 use super::transport::Transport;
-use super::{Client, Target};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Frame, SizeHint};

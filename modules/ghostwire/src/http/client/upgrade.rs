@@ -2,7 +2,8 @@
 
 use super::super::body::Body;
 use super::super::upgrade::Transport as AnyTransport;
-use super::{Client, ClientError, Fresh};
+use super::connect::Fresh;
+use super::{Client, ClientError};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use shroud_runtime::Runtime;

@@ -1,0 +1,98 @@
+//! New connections: through a proxy or directly, with TLS or without, for HTTP/1.1 or HTTP/2.
+
+use super::exclusive::Open;
+use super::multiplexed::{Multiplexed, Spawner};
+use super::target::{Target, bare};
+use super::transport::Transport;
+use super::{CONNECTION_WINDOW, Client, ClientError, STREAM_WINDOW, Shared};
+use hyper::client::conn::{http1, http2};
+use shroud_hyper::{HyperIo, HyperTimer};
+use shroud_runtime::{ConnectOptions, Runtime, RuntimeExt};
+use shroud_rustls::{Failed, alpn, connect};
+use std::io;
+
+/// A connection that has just been made.
+pub(super) enum Fresh<R: Runtime> {
+    Exclusive(Open<R>),
+    Multiplexed(Multiplexed),
+}
+
+impl<R: Runtime> Client<R> {
+    pub(super) async fn connect(&self, target: &Target) -> Result<Fresh<R>, ClientError> {
+        let Shared { runtime, limits, options, .. } = &*self.shared;
+        let (host, port) = match &options.proxy {
+            Some(proxy) => (&proxy.host, proxy.port),
+            None => (&target.host, target.port),
+        };
+        let mut stream = self.connect_tcp(host, port).await?;
+        let Some(tls) = options.tls.as_ref().filter(|_| target.secure) else {
+            let multiplexed = options.http2_in_clear && options.proxy.is_none();
+            return self.establish(target, Transport::Plain(stream), multiplexed).await;
+        };
+        let secured = async {
+            if let Some(proxy) = &options.proxy {
+                proxy.tunnel(&mut stream, &format!("{}:{}", target.host, target.port)).await?;
+            }
+            connect(stream, tls, &target.name).await.map_err(|Failed { error, .. }| ClientError::Tls {
+                host: format!("{}:{}", target.host, target.port),
+                source: error,
+            })
+        };
+        let stream = match runtime.timeout(limits.connect_time, secured).await {
+            Ok(stream) => stream?,
+            Err(_) => return Err(ClientError::TimedOut(limits.connect_time)),
+        };
+        let multiplexed = stream.handshake().protocol.as_deref() == Some(alpn::H2);
+        self.establish(target, Transport::Tls(stream), multiplexed).await
+    }
+
+    async fn connect_tcp(&self, host: &str, port: u16) -> Result<R::Stream, ClientError> {
+        let Shared { runtime, limits, .. } = &*self.shared;
+        let addresses = match runtime.timeout(limits.connect_time, runtime.lookup(bare(host), port)).await {
+            Ok(Ok(addresses)) => addresses,
+            Ok(Err(source)) => return Err(ClientError::Lookup { host: host.to_owned(), source }),
+            Err(_) => return Err(ClientError::TimedOut(limits.connect_time)),
+        };
+        let options = ConnectOptions { timeout: Some(limits.connect_time), ..ConnectOptions::default() };
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for address in addresses {
+            match runtime.connect(address, options).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(ClientError::Connect { host: format!("{host}:{port}"), source: last })
+    }
+
+    /// Begins HTTP on a stream.
+    async fn establish(
+        &self,
+        target: &Target,
+        stream: Transport<R::Stream>,
+        multiplexed: bool,
+    ) -> Result<Fresh<R>, ClientError> {
+        let Shared { runtime, limits, .. } = &*self.shared;
+        let io = HyperIo::new(stream);
+        if !multiplexed {
+            let (sender, connection) = http1::Builder::new()
+                .max_header_size(limits.header_bytes)
+                .handshake(io)
+                .await
+                .map_err(ClientError::Connection)?;
+            let connection = Box::pin(connection);
+            return Ok(Fresh::Exclusive(Open { sender, connection, since: runtime.now() }));
+        }
+        let spawner = Spawner::default();
+        let (sender, connection) = http2::Builder::new(spawner.clone())
+            .timer(HyperTimer::new(runtime.clone()))
+            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .handshake(io)
+            .await
+            .map_err(ClientError::Connection)?;
+        let shared = Multiplexed::new(runtime, sender, connection, spawner);
+        self.share(&target.key, shared.clone());
+        Ok(Fresh::Multiplexed(shared))
+    }
+}

@@ -1,0 +1,37 @@
+//! How long a client waits, and how much it takes and keeps.
+
+use std::time::Duration;
+
+/// A client's limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientLimits {
+    /// For resolving a host and connecting to it. Default 10 s.
+    pub connect_time: Duration,
+    /// For a whole exchange, connecting and redirects included; of [`Client::fetch`](super::Client::fetch), up to the
+    /// response's body. Default 30 s.
+    pub request_time: Duration,
+    /// How long the next piece of a body may take. Default 30 s.
+    pub read_time: Duration,
+    /// Bytes of a response's body. Default 16 MiB.
+    pub body_bytes: u64,
+    /// Bytes of a response's header. Default 64 KiB.
+    pub header_bytes: usize,
+    /// Idle connections kept for each host. Default 32.
+    pub idle_connections: usize,
+    /// How long an idle connection is kept: shorter than servers keep theirs. Default 30 s.
+    pub idle_time: Duration,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            connect_time: Duration::from_secs(10),
+            request_time: Duration::from_secs(30),
+            read_time: Duration::from_secs(30),
+            body_bytes: 16 * 1024 * 1024,
+            header_bytes: 64 * 1024,
+            idle_connections: 32,
+            idle_time: Duration::from_secs(30),
+        }
+    }
+}
