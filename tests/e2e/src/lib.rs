@@ -29,6 +29,10 @@ pub mod http3;
 #[cfg(test)]
 pub mod http3_hostile;
 #[cfg(test)]
+pub mod http_clients;
+#[cfg(test)]
+pub use http_clients as http3_clients;
+#[cfg(test)]
 pub mod http_hostile;
 #[cfg(test)]
 pub mod identities;
@@ -164,6 +168,13 @@ macro_rules! tests_of {
                     json_rpc_round_trip,
                     pages_are_served,
                     draining_finishes_requests_in_work,
+                }
+                http_clients {
+                    the_retry_budget,
+                    what_may_have_been_done_is_not_repeated,
+                    what_was_refused_unprocessed_is_repeated,
+                    connections_of_a_host,
+                    idle_connections_are_closed,
                 }
                 http_hostile {
                     malformed_requests,
@@ -366,6 +377,9 @@ macro_rules! quic_tests {
                 draining_waits_for_no_handshake,
                 frames_without_end,
                 broken_connections,
+            }
+            http3_clients {
+                what_http3_rejects_is_repeated,
             }
             http3_hostile {
                 violations,

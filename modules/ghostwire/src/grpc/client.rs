@@ -22,7 +22,7 @@ const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("grpc-shroud/",
 
 /// Calls the methods of one server, over one HTTP/2 connection that all calls share. Clones share it.
 ///
-/// There are no background tasks: a call is driven by whoever waits for its answer or its next message, and so is what it
+/// Calls have no tasks: a call is driven by whoever waits for its answer or its next message, and so is what it
 /// sends. A stream of requests that is fed from elsewhere goes on only while somebody does.
 ///
 /// Cancel safety: dropping a call's future, or the [`Streaming`] that it gave, gives the call up, and the server is told

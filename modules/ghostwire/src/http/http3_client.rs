@@ -13,6 +13,7 @@ use shroud_h3::h3::error::{Code, ConnectionError as Http3ConnectionError, Stream
 use shroud_h3::h3::quic::ConnectionErrorIncoming;
 use shroud_h3::{BidiStream, OpenStreams, RecvStream, SendStream, h3};
 use shroud_quic::{ClientConfig, ConnectError, Connection, ConnectionError, EarlyData, Endpoint};
+use shroud_runtime::flow::RetryBudget;
 use shroud_runtime::sync::{Mutex as AsyncMutex, channel};
 use shroud_runtime::{Class, Runtime, RuntimeExt};
 use std::collections::BTreeMap;
@@ -60,6 +61,27 @@ pub enum Http3Error {
     Ended,
 }
 
+impl Http3Error {
+    /// Whether it is known that the server has not processed the request, so that even one that is not idempotent may be sent
+    /// again: nothing was sent, or the server has said so by H3_REQUEST_REJECTED (RFC 9114, 4.1.1).
+    #[must_use]
+    pub fn is_unprocessed(&self) -> bool {
+        match self {
+            Self::Request(error) => matches!(
+                error,
+                StreamError::RemoteTerminate { code: Code::H3_REQUEST_REJECTED, .. }
+                    | StreamError::RemoteClosing { .. }
+            ),
+            Self::Address(_)
+            | Self::Lookup(..)
+            | Self::Connect(_)
+            | Self::Connection(_)
+            | Self::ConnectTimeout(_) => true,
+            Self::Lost(_) | Self::Http(_) | Self::ResponseTimeout(_) | Self::Ended => false,
+        }
+    }
+}
+
 impl From<Http3ConnectionError> for Http3Error {
     /// What QUIC says of a connection's end says more than what h3 makes of it.
     fn from(error: Http3ConnectionError) -> Self {
@@ -104,6 +126,7 @@ struct Shared<R: Runtime> {
     limits: ClientLimits,
     drivers: channel::Sender<Driver>,
     places: Mutex<BTreeMap<Server, Place>>,
+    retries: RetryBudget,
 }
 
 /// A server: the name that its certificate must be for, and where it is.
@@ -158,8 +181,9 @@ impl<R: Runtime> Http3Client<R> {
     pub fn new(runtime: R, endpoint: Endpoint<R>, config: ClientConfig, limits: ClientLimits) -> Self {
         let (drivers, arriving) = channel::unbounded();
         runtime.spawn_in(Class::Network, "http3-client", drive(arriving)).detach();
-        let places = Mutex::default();
-        let shared = Arc::new(Shared { runtime, endpoint, config, limits, drivers, places });
+        let (places, retries) =
+            (Mutex::default(), RetryBudget::new(limits.retry_percent, limits.retry_reserve));
+        let shared = Arc::new(Shared { runtime, endpoint, config, limits, drivers, places, retries });
         Self { shared, known: BTreeMap::new(), only: None }
     }
 
@@ -182,7 +206,9 @@ impl<R: Runtime> Http3Client<R> {
     /// own, a child of the caller's.
     ///
     /// A safe request without a body may go in early data (0-RTT) when the server took some before; when it does not take it
-    /// now, the request is sent again.
+    /// now, the request is sent again. So is one without a body that the server has rejected without processing it
+    /// (H3_REQUEST_REJECTED), once, while those are few ([`ClientLimits::retry_percent`]). A server that has said goodbye (GOAWAY)
+    /// is asked on a new connection.
     ///
     /// Cancel safety: dropping the future cancels the request.
     ///
@@ -224,23 +250,23 @@ impl<R: Runtime> Http3Client<R> {
         }
         let head = Request::from_parts(parts, ());
         if let (true, Some(data)) = (bodiless, opened.early.clone()) {
-            match self.exchange(opened, head.clone(), Body::empty()).await {
+            match self.exchange(&server, opened, head.clone(), Body::empty()).await {
                 Err(Http3Error::Request(_) | Http3Error::Http(_) | Http3Error::Lost(_))
                     if !data.accepted().await => {}
                 outcome => return Ok(outcome?),
             }
             self.forget(&server);
             let opened = self.open(&server, false).await?;
-            return Ok(self.exchange(opened, head, body).await?);
+            return Ok(self.exchange(&server, opened, head, body).await?);
         }
         if let Some(data) = &opened.early
             && !data.accepted().await
         {
             self.forget(&server);
             let opened = self.open(&server, false).await?;
-            return Ok(self.exchange(opened, head, body).await?);
+            return Ok(self.exchange(&server, opened, head, body).await?);
         }
-        Ok(self.exchange(opened, head, body).await?)
+        Ok(self.exchange(&server, opened, head, body).await?)
     }
 
     /// Lets go of all connections.
@@ -251,35 +277,75 @@ impl<R: Runtime> Http3Client<R> {
 
     async fn exchange(
         &self,
+        server: &Server,
         opened: Opened,
         head: Request<()>,
         body: Body,
     ) -> Result<Response<Body>, Http3Error> {
-        let Shared { runtime, limits, .. } = &*self.shared;
-        let mut sender = opened.sender.clone();
+        let Shared { runtime, limits, retries, .. } = &*self.shared;
+        retries.deposit();
         let answer = async {
-            let stream = sender.send_request(head).await?;
-            let (mut send, mut receive) = split(stream);
-            if body.is_end_stream() {
-                match send.finish().await {
-                    // RFC 9114, 4.1: the server needs no more of the request than it has; its response stands.
-                    Err(StreamError::RemoteTerminate { code: Code::H3_NO_ERROR, .. }) => {}
-                    finished => finished?,
-                }
-            } else {
-                runtime.spawn("http3-upload", upload(send, body)).detach();
+            if !body.is_end_stream() {
+                let (opened, stream) = self.begin(server, opened, &head).await?;
+                return self.answer(opened, stream, body).await;
             }
+            let (mut opened, mut stream) = self.begin(server, opened, &head).await?;
+            let mut repeated = false;
             loop {
-                let response = receive.recv_response().await?;
-                if !response.status().is_informational() {
-                    return Ok::<_, Http3Error>(response.map(|()| {
-                        Body::stream(Received { stream: receive, data: true, ended: false, _opened: opened })
-                    }));
+                match self.answer(opened.clone(), stream, Body::empty()).await {
+                    Err(error) if error.is_unprocessed() && !repeated && retries.withdraw() => {}
+                    outcome => return outcome,
                 }
+                repeated = true;
+                (opened, stream) = self.begin(server, opened, &head).await?;
             }
         };
         let outcome = runtime.timeout(limits.request_time, answer).await;
         outcome.map_err(|_| Http3Error::ResponseTimeout(limits.request_time))?
+    }
+
+    /// A stream for a request, and the connection that it is on: another one when the server takes no more on this one.
+    async fn begin(
+        &self,
+        server: &Server,
+        opened: Opened,
+        head: &Request<()>,
+    ) -> Result<(Opened, Stream), Http3Error> {
+        match opened.sender.clone().send_request(head.clone()).await {
+            Err(StreamError::RemoteClosing { .. }) => {}
+            stream => return Ok((opened, stream?)),
+        }
+        {
+            let place = self.place(server);
+            let mut there = place.lock().await;
+            if there.as_ref().is_some_and(|there| there.connection.is_same(&opened.connection)) {
+                *there = None;
+            }
+        }
+        let opened = self.open(server, false).await?;
+        let stream = opened.sender.clone().send_request(head.clone()).await?;
+        Ok((opened, stream))
+    }
+
+    async fn answer(&self, opened: Opened, stream: Stream, body: Body) -> Result<Response<Body>, Http3Error> {
+        let (mut send, mut receive) = split(stream);
+        if body.is_end_stream() {
+            match send.finish().await {
+                // RFC 9114, 4.1: the server needs no more of the request than it has; its response stands.
+                Err(StreamError::RemoteTerminate { code: Code::H3_NO_ERROR, .. }) => {}
+                finished => finished?,
+            }
+        } else {
+            self.shared.runtime.spawn("http3-upload", upload(send, body)).detach();
+        }
+        loop {
+            let response = receive.recv_response().await?;
+            if !response.status().is_informational() {
+                return Ok(response.map(|()| {
+                    Body::stream(Received { stream: receive, data: true, ended: false, _opened: opened })
+                }));
+            }
+        }
     }
 
     async fn open(&self, server: &Server, early: bool) -> Result<Opened, Http3Error> {
@@ -363,10 +429,11 @@ impl<R: Runtime> Http3Client<R> {
     }
 }
 
+type Stream = RequestStream<BidiStream<Bytes>, Bytes>;
 type Send = RequestStream<SendStream<Bytes>, Bytes>;
 type Receive = RequestStream<RecvStream, Bytes>;
 
-fn split(stream: RequestStream<BidiStream<Bytes>, Bytes>) -> (Send, Receive) {
+fn split(stream: Stream) -> (Send, Receive) {
     stream.split()
 }
 

@@ -76,8 +76,12 @@ impl<R: Runtime> Connector<R> {
             request_time,
             read_time: upstream.read_time,
             header_bytes: HEADER_BYTES,
+            // As many as requests are let through to it.
+            connections: usize::MAX,
             idle_connections: server.max_requests,
             idle_time: upstream.idle_time,
+            // Who repeats is the proxy.
+            retry_reserve: 0,
             ..ClientLimits::default()
         };
         let kind = match protocol {
@@ -180,8 +184,7 @@ impl<R: Runtime> Connector<R> {
             ClientError::Connect { source, .. } if source.kind() == io::ErrorKind::TimedOut => {
                 self.fault(LATE, true, "no connection in time")
             }
-            error @ (ClientError::Connection(_) | ClientError::Body(_)) => self.fault(BAD, false, error),
-            error => self.fault(BAD, true, error),
+            error => self.fault(BAD, error.is_unprocessed(), error),
         }
     }
 
@@ -191,10 +194,7 @@ impl<R: Runtime> Connector<R> {
         match error {
             Http3Error::ResponseTimeout(_) => self.fault(LATE, false, "no response in time"),
             Http3Error::ConnectTimeout(_) => self.fault(LATE, true, "no connection in time"),
-            Http3Error::Request(_) | Http3Error::Http(_) | Http3Error::Lost(_) => {
-                self.fault(BAD, false, error)
-            }
-            _ => self.fault(BAD, true, error),
+            _ => self.fault(BAD, error.is_unprocessed(), error),
         }
     }
 }

@@ -3,14 +3,16 @@
 use super::super::body::{Body, BodyError};
 use super::connect::Fresh;
 use super::exclusive::Failure;
-use super::multiplexed::Multiplexed;
+use super::pool::Taken;
 use super::target::Target;
 use super::{Client, ClientError};
 use http::{Request, Response};
-use hyper::rt::Timer as _;
 use shroud_hyper::HyperTimer;
 use shroud_runtime::Runtime;
 use std::io;
+
+/// What came of a request on one connection, or the request when nothing of it was sent.
+type Answered = Result<Result<Response<Body>, ClientError>, Box<Request<Body>>>;
 
 impl<R: Runtime> Client<R> {
     pub(super) async fn over_tcp(
@@ -19,73 +21,75 @@ impl<R: Runtime> Client<R> {
         mut request: Request<Body>,
     ) -> Result<Response<Body>, ClientError> {
         self.shared.retries.deposit();
-        if let Some(shared) = self.take_shared(&target.key) {
-            let copy = repeatable(&request);
-            request = match self.ask_shared(shared, target, request).await {
-                Err(unsent) => *unsent,
-                Ok(Err(ClientError::Connection(error))) => copy.ok_or(ClientError::Connection(error))?,
-                Ok(response) => return response,
-            };
-        }
-        while let Some(open) = self.take_idle(&target.key).await {
-            let copy = repeatable(&request);
-            request = match open.ask(self, target, request).await {
-                Err(unsent) => *unsent,
-                Ok(Err(Failure::Connection(error))) => {
-                    // On a new one: a request that ends connections would end all that are kept.
-                    request = copy.ok_or(ClientError::Connection(error))?;
-                    break;
+        let (mut new, mut repeated) = (false, false);
+        loop {
+            let copy = copy_of(&request);
+            let (kept, answer) = match self.take(&target.key, new).await? {
+                Taken::Kept(connection) => (true, self.ask(connection, target, request).await),
+                Taken::Place(place) => {
+                    let connection = Box::pin(self.connect(target, place)).await?;
+                    (false, self.ask(connection, target, request).await)
                 }
-                Ok(Err(Failure::Ended)) => return Err(BodyError::TimedOut.into()),
-                Ok(Ok(response)) => return Ok(response),
             };
-        }
-        let copy = repeatable(&request);
-        match (self.on_fresh(target, request).await, copy) {
-            (Err(ClientError::Connection(_)), Some(again))
-                if !self.shared.options.once && self.shared.retries.withdraw() =>
-            {
-                self.on_fresh(target, again).await
+            let error = match answer {
+                Ok(Ok(response)) => return Ok(response),
+                Ok(Err(error)) => error,
+                Err(unsent) if kept => {
+                    request = *unsent;
+                    continue;
+                }
+                Err(_) => {
+                    let source = io::ErrorKind::ConnectionAborted.into();
+                    return Err(ClientError::Connect { host: target.key.clone(), source });
+                }
+            };
+            let unprocessed = error.is_unprocessed();
+            let failed = unprocessed || matches!(error, ClientError::Connection(_));
+            let again = copy.filter(|copy| failed && (unprocessed || copy.method().is_idempotent()));
+            let Some(again) = again else { return Err(error) };
+            if kept && !new && !unprocessed {
+                // It may have ended meanwhile, which is no failure of the server's. On a new one: a request that ends
+                // connections would end all that are kept.
+                new = true;
+            } else if !self.shared.options.once && !repeated && self.shared.retries.withdraw() {
+                repeated = true;
+            } else {
+                return Err(error);
             }
-            (result, _) => result,
+            request = again;
         }
     }
 
-    async fn on_fresh(&self, target: &Target, request: Request<Body>) -> Result<Response<Body>, ClientError> {
-        let unsent = || ClientError::Connect {
-            host: target.key.clone(),
-            source: io::ErrorKind::ConnectionAborted.into(),
-        };
-        match Box::pin(self.connect(target)).await? {
-            Fresh::Multiplexed(shared) => {
-                self.ask_shared(shared, target, request).await.unwrap_or_else(|_| Err(unsent()))
+    async fn ask(&self, connection: Fresh<R>, target: &Target, request: Request<Body>) -> Answered {
+        match connection {
+            Fresh::Multiplexed(mut shared) => {
+                let mut request = request;
+                target.name(&mut request);
+                let timer = HyperTimer::new(self.shared.runtime.clone());
+                let read_time = self.shared.limits.read_time;
+                let answer = shared.ask(request, move || hyper::rt::Timer::sleep(&timer, read_time)).await;
+                let failed = match &answer {
+                    Ok(Ok(_)) => false,
+                    Ok(Err(_)) => !shared.is_open(),
+                    Err(_) => true,
+                };
+                if failed {
+                    self.forget(&target.key, &shared);
+                }
+                Ok(answer?.map_err(ClientError::Connection))
             }
-            Fresh::Exclusive(open) => match open.ask(self, target, request).await {
-                Ok(Ok(response)) => Ok(response),
-                Ok(Err(Failure::Connection(error))) => Err(ClientError::Connection(error)),
-                Ok(Err(Failure::Ended)) => Err(BodyError::TimedOut.into()),
-                Err(_) => Err(unsent()),
-            },
+            Fresh::Exclusive(open) => Ok(match open.ask(self, target, request).await? {
+                Ok(response) => Ok(response),
+                Err(Failure::Connection(error)) => Err(ClientError::Connection(error)),
+                Err(Failure::Ended) => Err(BodyError::TimedOut.into()),
+            }),
         }
-    }
-
-    async fn ask_shared(
-        &self,
-        mut shared: Multiplexed,
-        target: &Target,
-        mut request: Request<Body>,
-    ) -> Result<Result<Response<Body>, ClientError>, Box<Request<Body>>> {
-        target.name(&mut request);
-        let timer = HyperTimer::new(self.shared.runtime.clone());
-        let read_time = self.shared.limits.read_time;
-        let answer = shared.ask(request, move || timer.sleep(read_time)).await?;
-        Ok(answer.map_err(ClientError::Connection))
     }
 }
 
-/// A copy of a request that may be sent twice.
-fn repeatable(request: &Request<Body>) -> Option<Request<Body>> {
-    if !request.method().is_idempotent() || !http_body::Body::is_end_stream(request.body()) {
+/// A copy of a request that has no body.
+fn copy_of(request: &Request<Body>) -> Option<Request<Body>> {
+    if !http_body::Body::is_end_stream(request.body()) {
         return None;
     }
     let mut copy = Request::new(Body::empty());

@@ -2,6 +2,7 @@
 
 use super::exclusive::Open;
 use super::multiplexed::{Multiplexed, Spawner};
+use super::pool::Place;
 use super::target::{Target, bare};
 use super::transport::Transport;
 use super::{CONNECTION_WINDOW, Client, ClientError, STREAM_WINDOW, Shared};
@@ -18,7 +19,14 @@ pub(super) enum Fresh<R: Runtime> {
 }
 
 impl<R: Runtime> Client<R> {
-    pub(super) async fn connect(&self, target: &Target) -> Result<Fresh<R>, ClientError> {
+    /// A connection for `target`, in its place.
+    pub(super) async fn connect(&self, target: &Target, place: Place) -> Result<Fresh<R>, ClientError> {
+        let (stream, multiplexed) = self.reach(target).await?;
+        self.establish(target, stream, multiplexed, place).await
+    }
+
+    /// A stream to `target`, and whether HTTP/2 is spoken on it.
+    pub(super) async fn reach(&self, target: &Target) -> Result<(Transport<R::Stream>, bool), ClientError> {
         let Shared { runtime, limits, options, .. } = &*self.shared;
         let (host, port) = match &options.proxy {
             Some(proxy) => (&proxy.host, proxy.port),
@@ -26,8 +34,7 @@ impl<R: Runtime> Client<R> {
         };
         let mut stream = self.connect_tcp(host, port).await?;
         let Some(tls) = options.tls.as_ref().filter(|_| target.secure) else {
-            let multiplexed = options.http2_in_clear && options.proxy.is_none();
-            return self.establish(target, Transport::Plain(stream), multiplexed).await;
+            return Ok((Transport::Plain(stream), options.http2_in_clear && options.proxy.is_none()));
         };
         let secured = async {
             if let Some(proxy) = &options.proxy {
@@ -43,7 +50,7 @@ impl<R: Runtime> Client<R> {
             Err(_) => return Err(ClientError::TimedOut(limits.connect_time)),
         };
         let multiplexed = stream.handshake().protocol.as_deref() == Some(alpn::H2);
-        self.establish(target, Transport::Tls(stream), multiplexed).await
+        Ok((Transport::Tls(stream), multiplexed))
     }
 
     async fn connect_tcp(&self, host: &str, port: u16) -> Result<R::Stream, ClientError> {
@@ -70,6 +77,7 @@ impl<R: Runtime> Client<R> {
         target: &Target,
         stream: Transport<R::Stream>,
         multiplexed: bool,
+        place: Place,
     ) -> Result<Fresh<R>, ClientError> {
         let Shared { runtime, limits, .. } = &*self.shared;
         let io = HyperIo::new(stream);
@@ -80,7 +88,7 @@ impl<R: Runtime> Client<R> {
                 .await
                 .map_err(ClientError::Connection)?;
             let connection = Box::pin(connection);
-            return Ok(Fresh::Exclusive(Open { sender, connection, since: runtime.now() }));
+            return Ok(Fresh::Exclusive(Open { sender, connection, since: runtime.now(), place }));
         }
         let spawner = Spawner::default();
         let (sender, connection) = http2::Builder::new(spawner.clone())
@@ -91,7 +99,7 @@ impl<R: Runtime> Client<R> {
             .handshake(io)
             .await
             .map_err(ClientError::Connection)?;
-        let shared = Multiplexed::new(runtime, sender, connection, spawner);
+        let shared = Multiplexed::new(runtime, sender, connection, spawner, place);
         self.share(&target.key, shared.clone());
         Ok(Fresh::Multiplexed(shared))
     }

@@ -31,6 +31,20 @@ pub enum ClientError {
         /// Why, for the last address that was tried.
         source: io::Error,
     },
+    /// Every connection that may be open to the host was in use for so long ([`ClientLimits::connections`], and
+    /// [`ClientLimits::connect_time`]). Nothing was sent.
+    ///
+    /// [`ClientLimits::connections`]: super::ClientLimits::connections
+    /// [`ClientLimits::connect_time`]: super::ClientLimits::connect_time
+    #[error("all {connections} connections to {host} were in use for {waited:?}")]
+    Busy {
+        /// Host and port.
+        host: String,
+        /// How many may be open.
+        connections: usize,
+        /// How long one was waited for.
+        waited: Duration,
+    },
     /// TLS could not be agreed on.
     #[error("TLS with {host} failed: {source}")]
     Tls {
@@ -73,6 +87,23 @@ impl ClientError {
                 http2_error(error)?.reason().map(u32::from)
             }
             _ => None,
+        }
+    }
+
+    /// Whether it is known that the server has not processed the request, so that even one that is not idempotent may be sent
+    /// again (RFC 9110, 9.2.2): nothing was sent, or the server has said so by REFUSED_STREAM or GOAWAY (RFC 9113, 8.7), or by
+    /// H3_REQUEST_REJECTED (RFC 9114, 4.1.1).
+    #[must_use]
+    pub fn is_unprocessed(&self) -> bool {
+        match self {
+            Self::Connection(error) => http2_error(error).is_some_and(|error| {
+                let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+                // Streams beyond the last that it names are ended by it; the others go on.
+                error.is_remote() && (refused || error.is_go_away())
+            }),
+            Self::Http3(error) => error.is_unprocessed(),
+            Self::TimedOut(_) | Self::Body(_) | Self::Redirects(_) => false,
+            _ => true,
         }
     }
 }

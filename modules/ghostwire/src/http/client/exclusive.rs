@@ -5,6 +5,7 @@
 
 use super::super::body::{Body, BodyError};
 use super::Client;
+use super::pool::Place;
 use super::target::Target;
 use super::transport::Transport;
 use bytes::Bytes;
@@ -28,6 +29,9 @@ pub(super) struct Open<R: Runtime> {
     pub(super) sender: SendRequest<Body>,
     pub(super) connection: Pin<Box<Http1<R>>>,
     pub(super) since: Instant,
+    /// Kept as long as the connection is.
+    #[allow(dead_code, reason = "its drop is what counts")]
+    pub(super) place: Place,
 }
 
 /// What an exchange came to, or its request when it was not sent.

@@ -16,10 +16,21 @@ pub struct ClientLimits {
     pub body_bytes: u64,
     /// Bytes of a response's header. Default 64 KiB.
     pub header_bytes: usize,
+    /// Connections to each host at a time, those in use and idle ones; one that has left HTTP (WebSocket) is not counted. A
+    /// request beyond them waits until one is free, for `connect_time` at most, and then fails with
+    /// [`ClientError::Busy`](super::ClientError::Busy). Requests that share a connection of HTTP/2 do not wait; HTTP/3 uses
+    /// one for each server. Zero counts as one. Default 1024.
+    pub connections: usize,
     /// Idle connections kept for each host. Default 32.
     pub idle_connections: usize,
-    /// How long an idle connection is kept: shorter than servers keep theirs. Default 30 s.
+    /// How long an idle connection is kept, then it is closed: shorter than servers keep theirs. Default 30 s.
     pub idle_time: Duration,
+    /// Requests that may be repeated after a failure, for a hundred that are sent: so that a client does not drown servers
+    /// that fail already. Default 10.
+    pub retry_percent: u32,
+    /// So many more at first, and again after enough requests without a failure. Zero: nothing is repeated, whatever
+    /// `retry_percent` says. Default 10.
+    pub retry_reserve: u32,
 }
 
 impl Default for ClientLimits {
@@ -30,8 +41,11 @@ impl Default for ClientLimits {
             read_time: Duration::from_secs(30),
             body_bytes: 16 * 1024 * 1024,
             header_bytes: 64 * 1024,
+            connections: 1024,
             idle_connections: 32,
             idle_time: Duration::from_secs(30),
+            retry_percent: 10,
+            retry_reserve: 10,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! An HTTP client over the seam: HTTP/1.1 and HTTP/2, with TLS or without, and HTTP/3.
 //!
-//! Connections are driven by whoever waits for their response: there are no background tasks. A client belongs to the
-//! shard of its runtime. It has no store of cookies: those who want one set `Cookie` themselves.
+//! Connections are driven by whoever waits for their response; those that nobody waits for are closed after a time by a task
+//! of the client's. A client belongs to the shard of its runtime. It has no store of cookies: those who want one set `Cookie`
+//! themselves.
 //!
 //! | file | what is inside |
 //! |---|---|
@@ -9,7 +10,7 @@
 //! | `error` | why there is no response |
 //! | `target` | whom a request is for |
 //! | `attempt` | sending a request over TCP, and sending it again |
-//! | `pool` | connections that are kept |
+//! | `pool` | connections that are kept, and how many there may be |
 //! | `connect` | new connections |
 //! | `exclusive` | an HTTP/1.1 connection, one exchange at a time |
 //! | `multiplexed` | an HTTP/2 connection that many requests share |
@@ -49,15 +50,12 @@ use http::{Request, Response, Version};
 use pool::Pool;
 use redirect::Origin;
 use shroud_runtime::flow::RetryBudget;
-use shroud_runtime::{Runtime, RuntimeExt};
+use shroud_runtime::sync::Event;
+use shroud_runtime::{Class, Runtime, RuntimeExt};
 use shroud_rustls::rustls::ClientConfig;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use target::{Server, Target};
-
-/// Requests that may be repeated after a failure, for a hundred that were sent; and how many at first.
-const RETRY_PERCENT: u32 = 10;
-const RETRY_RESERVE: u32 = 10;
 
 /// What HTTP/2 servers may send before it is read.
 const STREAM_WINDOW: u32 = 1024 * 1024;
@@ -84,6 +82,14 @@ struct Shared<R: Runtime> {
     options: Options<R>,
     retries: RetryBudget,
     pool: Mutex<Pool<R>>,
+    /// The first connection is kept, or the client is gone.
+    kept: Arc<Event>,
+}
+
+impl<R: Runtime> Drop for Shared<R> {
+    fn drop(&mut self) {
+        self.kept.notify(usize::MAX);
+    }
 }
 
 /// When to speak HTTP/3.
@@ -135,14 +141,19 @@ impl<R: Runtime> std::fmt::Debug for Client<R> {
 }
 
 impl<R: Runtime> Client<R> {
-    /// A client without connections.
+    /// A client without connections. The task that closes those that are idle is a child of the caller's.
     pub fn new(runtime: R, limits: ClientLimits) -> Self {
         Self::with_options(runtime, limits, Options::default())
     }
 
     fn with_options(runtime: R, limits: ClientLimits, options: Options<R>) -> Self {
-        let retries = RetryBudget::new(RETRY_PERCENT, RETRY_RESERVE);
-        Self { shared: Arc::new(Shared { runtime, limits, options, retries, pool: Mutex::default() }) }
+        let retries = RetryBudget::new(limits.retry_percent, limits.retry_reserve);
+        let (pool, kept) = (Mutex::default(), Arc::default());
+        let shared = Arc::new(Shared { runtime, limits, options, retries, pool, kept });
+        let (client, kept) = (Arc::downgrade(&shared), Arc::clone(&shared.kept));
+        let task = pool::close_idle(shared.runtime.clone(), client, kept);
+        shared.runtime.spawn_in(Class::Network, "http-client", task).detach();
+        Self { shared }
     }
 
     fn change(&self, change: impl FnOnce(&mut Options<R>)) -> Self {
@@ -220,7 +231,8 @@ impl<R: Runtime> Client<R> {
     ///
     /// When an idle connection turns out to be closed, a request that it did not take is sent again over another one,
     /// and so is, over a new one, one without a body whose method is idempotent (RFC 9110, 9.2.2). Such a one is also
-    /// repeated once after a failure on a new connection, while those are few. Nothing else is repeated.
+    /// repeated once after a failure on a new connection, and one of any method that the server says it has not processed
+    /// ([`ClientError::is_unprocessed`]), while those are few ([`ClientLimits::retry_percent`]). Nothing else is repeated.
     ///
     /// Cancel safety: dropping the future gives the exchange up; the server may have received the request.
     ///

@@ -4,6 +4,7 @@
 //! do when somebody has let go of an exchange: that goes on in a task until it is done.
 
 use super::super::body::{Body, BodyError};
+use super::pool::Place;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -138,6 +139,8 @@ pub(super) struct Multiplexed {
 }
 
 pub(super) struct Driver {
+    /// Kept as long as the connection is.
+    _place: Place,
     machine: Mutex<Machine>,
     last: Last,
     waiting: Arc<Waiting>,
@@ -285,7 +288,13 @@ impl Machine {
 }
 
 impl Multiplexed {
-    pub(super) fn new<R, C>(runtime: &R, sender: SendRequest<Body>, connection: C, spawner: Spawner) -> Self
+    pub(super) fn new<R, C>(
+        runtime: &R,
+        sender: SendRequest<Body>,
+        connection: C,
+        spawner: Spawner,
+        place: Place,
+    ) -> Self
     where
         R: Runtime,
         C: Future<Output = hyper::Result<()>> + Send + 'static,
@@ -306,6 +315,7 @@ impl Multiplexed {
         Self {
             sender,
             driver: Arc::new(Driver {
+                _place: place,
                 machine: Mutex::new(machine),
                 last: spawner.last,
                 waiting,
@@ -330,6 +340,11 @@ impl Multiplexed {
         request: Request<Body>,
     ) -> impl Future<Output = hyper::Result<Response<Incoming>>> + use<> {
         self.sender.send_request(request)
+    }
+
+    /// Whether this is the same connection.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.driver, &other.driver)
     }
 
     /// Whether any exchange goes on.

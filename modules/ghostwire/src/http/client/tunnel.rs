@@ -3,6 +3,7 @@
 use super::super::body::Body;
 use super::super::upgrade::Stream;
 use super::multiplexed::{Driver, Multiplexed, Spawner};
+use super::pool::Place;
 use super::{CONNECTION_WINDOW, STREAM_WINDOW};
 use futures_io::{AsyncRead, AsyncWrite};
 use http::{Request, Response};
@@ -47,7 +48,7 @@ pub(crate) async fn open<R: Runtime, S: Stream>(
         let mut connection = driven.lock().unwrap_or_else(PoisonError::into_inner);
         Pin::new(&mut *connection).poll(cx)
     });
-    let mut shared = Multiplexed::new(runtime, sender, whole, spawner);
+    let mut shared = Multiplexed::new(runtime, sender, whole, spawner, Place::uncounted());
     let driver = shared.driver();
     poll_fn(|cx| {
         driver.drive(cx);

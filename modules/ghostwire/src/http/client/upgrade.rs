@@ -3,6 +3,7 @@
 use super::super::body::Body;
 use super::super::upgrade::Transport as AnyTransport;
 use super::connect::Fresh;
+use super::pool::Place;
 use super::{Client, ClientError};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -43,7 +44,7 @@ impl<R: Runtime> Client<R> {
             host: target.key.clone(),
             source: io::ErrorKind::ConnectionAborted.into(),
         };
-        let Fresh::Exclusive(mut open) = Box::pin(client.connect(&target)).await? else {
+        let Fresh::Exclusive(mut open) = Box::pin(client.connect(&target, Place::uncounted())).await? else {
             return Err(aborted());
         };
         target.name_for_http1(&mut request);
