@@ -8,7 +8,7 @@ use sha1::{Digest, Sha1};
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// A client's key and the answer that proves that it was understood. For those who pass on what both sides agree on and do
-/// not agree themselves: a proxy that asks over HTTP/1.1 for a client who came by extended CONNECT, which has no key.
+/// not agree themselves: a proxy between an upgrade of HTTP/1.1 and extended CONNECT, which has no key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Challenge {
     key: HeaderValue,
@@ -21,6 +21,17 @@ impl Challenge {
         let key = encode(nonce)?;
         let answer = accept(key.as_bytes())?;
         Some(Self { key, answer })
+    }
+
+    /// The challenge of a client, of its `Sec-WebSocket-Key`; `None` when that is none.
+    pub fn of(key: &HeaderValue) -> Option<Self> {
+        let answer = is_valid(key.as_bytes()).then(|| accept(key.as_bytes()))??;
+        Some(Self { key: key.clone(), answer })
+    }
+
+    /// The value of `Sec-WebSocket-Accept`.
+    pub const fn answer(&self) -> &HeaderValue {
+        &self.answer
     }
 
     /// The value of `Sec-WebSocket-Key`.
@@ -71,6 +82,9 @@ mod tests {
     fn a_challenge_has_one_answer() {
         let challenge = Challenge::new(b"the sample nonce").unwrap();
         assert_eq!(challenge.key(), "dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(Challenge::of(challenge.key()), Some(challenge.clone()));
+        assert_eq!(challenge.answer(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(Challenge::of(&HeaderValue::from_static("short")), None);
         let answer = HeaderValue::from_static("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         let mut headers = HeaderMap::new();
         assert!(!challenge.is_answered_by(&headers));

@@ -57,6 +57,15 @@ enum Kind<R: Runtime> {
     Http3(Http3Client<R>),
 }
 
+/// How a connection, or its stream, leaves HTTP for another protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LeavesBy {
+    /// `Upgrade` of HTTP/1.1.
+    Upgrade,
+    /// Extended CONNECT of HTTP/2 (RFC 8441).
+    Extended,
+}
+
 impl<R: Runtime> Connector<R> {
     /// Prepares for a server. Whatever this starts are tasks of the caller.
     pub(super) async fn prepare(
@@ -135,9 +144,13 @@ impl<R: Runtime> Connector<R> {
         !self.perhaps_http2
     }
 
-    /// Whether connections to it may leave HTTP.
-    pub(super) fn can_upgrade(&self) -> bool {
-        matches!(self.address.protocol, ServerProtocol::Http | ServerProtocol::Https)
+    /// How connections to it leave HTTP; `None`: not at all.
+    pub(super) fn handover(&self) -> Option<LeavesBy> {
+        match self.address.protocol {
+            ServerProtocol::Http | ServerProtocol::Https => Some(LeavesBy::Upgrade),
+            ServerProtocol::H2c => Some(LeavesBy::Extended),
+            ServerProtocol::H3 => None,
+        }
     }
 
     /// Sends a request and waits for the head of its response. Cancel safe, but the server may have received it.
@@ -159,11 +172,22 @@ impl<R: Runtime> Connector<R> {
     }
 
     /// Asks for another protocol on a connection of its own.
-    pub(super) async fn upgrade(&self, runtime: &R, request: Request<Body>) -> Result<Opened, Failure> {
+    pub(super) async fn leave(
+        &self,
+        runtime: &R,
+        by: LeavesBy,
+        request: Request<Body>,
+    ) -> Result<Opened, Failure> {
         let Kind::Http(client) = &self.kind else {
             return Err(self.fault(StatusCode::BAD_GATEWAY, true, "it has no upgrades"));
         };
-        match runtime.timeout(self.response_time, Box::pin(client.upgrade(request))).await {
+        let asking = async {
+            match by {
+                LeavesBy::Upgrade => client.upgrade(request).await,
+                LeavesBy::Extended => client.extend(request).await,
+            }
+        };
+        match runtime.timeout(self.response_time, Box::pin(asking)).await {
             Ok(opened) => opened.map_err(|error| self.failure(error)),
             Err(_) => Err(self.fault(StatusCode::GATEWAY_TIMEOUT, false, "no response in time")),
         }

@@ -4,7 +4,7 @@ use super::MAX_HOPS;
 use super::answer::Answer;
 use super::balance::{HashKey, stable_hash};
 use super::config::Route;
-use super::connector::{Connector, Failure};
+use super::connector::{Connector, Failure, LeavesBy};
 use super::fields::{Origin, client, forward_request, forward_response, has_token, hops};
 use super::path::{HostField, is_plain_path, rewritten};
 use super::shard::{Group, Table};
@@ -20,6 +20,7 @@ use http::header::{
 };
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Uri, Version, request};
+use hyper::ext::Protocol;
 use shroud_runtime::Runtime;
 use shroud_websocket::handshake::Challenge;
 use std::time::Duration;
@@ -80,9 +81,10 @@ struct Job<'a> {
 /// Whether the client's connection, or its stream, is to leave HTTP for WebSocket.
 enum Handover {
     No,
-    /// By `Upgrade` (RFC 6455, 4.1): the handshake is the client's own.
-    Upgrade,
-    /// By extended CONNECT (RFC 8441, 5), which the server gets as an upgrade with a key of the proxy's.
+    /// By `Upgrade` (RFC 6455, 4.1): the handshake is the client's own, unless the server is asked by extended CONNECT; then
+    /// the proxy answers its key, if it has one.
+    Upgrade(Option<Challenge>),
+    /// By extended CONNECT (RFC 8441, 5), which a server of HTTP/1.1 gets as an upgrade with a key of the proxy's.
     Extended(Challenge),
 }
 
@@ -160,8 +162,8 @@ fn prepare<'a, R: Runtime>(
             head.method = Method::GET;
             head.headers.insert(SEC_WEBSOCKET_KEY, challenge.key().clone());
         }
-        Handover::Upgrade if !source.is_empty() => handover = Handover::No,
-        Handover::Upgrade | Handover::No => {}
+        Handover::Upgrade(_) if !source.is_empty() => handover = Handover::No,
+        Handover::Upgrade(_) | Handover::No => {}
     }
     let job = Job { route, head, authority, target, source, handover, proxy: &config.name, attempts };
     Ok((job, group, key))
@@ -169,7 +171,8 @@ fn prepare<'a, R: Runtime>(
 
 fn handover<R: Runtime>(runtime: &R, request: &Request<Body>, extended: bool) -> Result<Handover, Refused> {
     if !extended {
-        return Ok(if wants_websocket(request) { Handover::Upgrade } else { Handover::No });
+        let key = || request.headers().get(SEC_WEBSOCKET_KEY).and_then(Challenge::of);
+        return Ok(if wants_websocket(request) { Handover::Upgrade(key()) } else { Handover::No });
     }
     let mut nonce = [0; 16];
     runtime.fill(&mut nonce);
@@ -316,28 +319,44 @@ impl Job<'_> {
 
     async fn send<R: Runtime>(&self, runtime: &R, connector: &Connector<R>) -> Result<Answered, Failure> {
         let mut request = self.request(connector)?;
-        match &self.handover {
-            Handover::Extended(_) if !connector.can_upgrade() => {
+        let by = match (&self.handover, connector.handover()) {
+            (Handover::Extended(_), None) => {
                 // Nothing was asked of it, and nothing is wrong with it.
                 let reason =
-                    format!("{} is not reached over HTTP/1.1, which WebSocket needs", connector.address);
+                    format!("{} is reached over HTTP/3, which has no WebSocket here", connector.address);
                 return Ok(Answered::Response(refusal(StatusCode::NOT_IMPLEMENTED, reason)));
             }
-            Handover::Upgrade | Handover::Extended(_) if connector.can_upgrade() => {}
-            _ => {
+            (Handover::Upgrade(None), Some(LeavesBy::Extended)) => {
+                return Ok(Answered::Response(refusal(StatusCode::BAD_REQUEST, "the key is none")));
+            }
+            (Handover::Upgrade(_) | Handover::Extended(_), Some(by)) => by,
+            (Handover::No, _) | (Handover::Upgrade(_), None) => {
                 let response = connector.send(request, self.source.length()).await?;
                 return self.final_response(connector, response);
             }
+        };
+        match by {
+            LeavesBy::Upgrade => {
+                request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+                request.headers_mut().insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
+            }
+            LeavesBy::Extended => {
+                *request.method_mut() = Method::CONNECT;
+                request.extensions_mut().insert(Protocol::from_static(WEBSOCKET));
+                request.headers_mut().remove(SEC_WEBSOCKET_KEY);
+            }
         }
-        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        request.headers_mut().insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
         let wrong = |what: &str| Failure {
             status: StatusCode::BAD_GATEWAY,
             unsent: false,
             reason: format!("{}: {what}", connector.address),
         };
-        let opened = connector.upgrade(runtime, request).await?;
+        let opened = connector.leave(runtime, by, request).await?;
         match (&opened, &self.handover) {
+            // Its success says that the stream is the other protocol's.
+            (Opened::Switched { .. }, _) if by == LeavesBy::Extended => {
+                Ok(Answered::Switched(Box::new(opened)))
+            }
             (Opened::Switched { head, .. }, _) if !has_token(head.headers(), &UPGRADE, WEBSOCKET) => {
                 Err(wrong("it switched to a protocol that nobody asked for"))
             }
@@ -347,6 +366,11 @@ impl Job<'_> {
                 Err(wrong("it switched without the answer to the key"))
             }
             (Opened::Switched { .. }, _) => Ok(Answered::Switched(Box::new(opened))),
+            (Opened::Unable, _) => {
+                // Nothing was asked of it, and nothing is wrong with it.
+                let reason = format!("{} does not announce extended CONNECT", connector.address);
+                Ok(Answered::Response(refusal(StatusCode::NOT_IMPLEMENTED, reason)))
+            }
             (Opened::Refused(_), _) => {
                 let Opened::Refused(response) = opened else { return Err(wrong("no response")) };
                 // To a client of HTTP/2 a success would say that the stream is open.
@@ -428,12 +452,17 @@ impl Job<'_> {
                     return status(StatusCode::BAD_GATEWAY);
                 };
                 let mut response = Response::new(Body::empty());
+                let extended = head.status() != StatusCode::SWITCHING_PROTOCOLS;
                 *response.headers_mut() = head.headers().clone();
                 forward_response(response.headers_mut(), Version::HTTP_11, self.proxy);
                 response.headers_mut().remove(CONTENT_LENGTH);
                 if matches!(self.handover, Handover::Extended(_)) {
                     response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
                 } else {
+                    if let (Handover::Upgrade(Some(key)), true) = (&self.handover, extended) {
+                        // The server was asked for none.
+                        response.headers_mut().insert(SEC_WEBSOCKET_ACCEPT, key.answer().clone());
+                    }
                     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
                     response.headers_mut().insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));

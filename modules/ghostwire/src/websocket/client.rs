@@ -155,7 +155,7 @@ async fn extend<R: Runtime, S: Stream>(
     to: ConnectTo,
 ) -> Result<(WebSocket, Option<String>), ConnectError> {
     let refuse = || ConnectError::Address(address.clone());
-    let ConnectTo { protocols, headers, compression, settings, codecs, .. } = to;
+    let ConnectTo { protocols, headers, compression, settings, codecs, connect_time, .. } = to;
     // The key, which is made of these bytes, is for HTTP/1.1 only.
     let opening = Opening::new(&[0; 16], protocols, compression)?;
     let named = named(address).ok_or_else(refuse)?;
@@ -169,7 +169,8 @@ async fn extend<R: Runtime, S: Stream>(
     request.headers_mut().extend(opening.headers_extended());
     request.extensions_mut().insert(Protocol::from_static("websocket"));
     let header_bytes = u32::try_from(HEADER_BYTES).unwrap_or(u32::MAX);
-    let (answer, tunnel) = tunnel::open(runtime, stream, request, header_bytes).await?;
+    let opened = tunnel::open(runtime, stream, request, header_bytes, connect_time).await?;
+    let (answer, tunnel) = opened.ok_or(ConnectError::TimedOut(connect_time))?;
     let agreed = opening.accept_extended(&answer)?;
     let Some(tunnel) = tunnel else { return Err(OpeningError::Status(answer.status()).into()) };
     let role = Role::Client(masks(runtime));

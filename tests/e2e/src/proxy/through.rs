@@ -1,7 +1,8 @@
 //! What goes through: every protocol in and out, streams, trailers, routes, WebSocket, calls as gRPC makes them.
 
 use super::support::{ALL, AnyClient, Identity, Proxied, Scripted, Speaks, Step, all_to, group, server};
-use crate::http::{Raw, serve};
+use crate::http::Raw;
+use crate::http2_hostile::frames;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::{AsyncReadExt, AsyncWriteExt};
@@ -9,7 +10,7 @@ use http_body::Frame;
 use shroud::ghostwire::http::{
     Body, BodyError, Handler, HeaderMap, HeaderValue, Limits, Request, Response, Router, handler_fn, text,
 };
-use shroud::ghostwire::proxy::{Config, HostField, HostPattern, Proxy, Rewrite, Route};
+use shroud::ghostwire::proxy::{Config, HostField, HostPattern, Proxy, Rewrite, Route, UpstreamConfig};
 use shroud::ghostwire::websocket::{self, CloseCode, ConnectTo, Message, WebSocket, connect};
 use shroud::runtime::Runtime;
 use shroud::runtime::net::{ConnectOptions, ListenOptions, Listener, ListenerExt};
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// `/tell` says what was asked for, `/echo` gives the body back with its trailers, everything else is 404.
 fn routes() -> impl Handler {
@@ -294,39 +296,67 @@ pub async fn trailers_and_the_next_message<R: Runtime>(runtime: R) {
     assert_eq!(upstream.seen.lock().expect("bytes").len(), 1, "connections to the server");
 }
 
-/// Messages through an upgraded connection, and an end that is agreed on.
+/// Messages through an upgraded connection, and an end that is agreed on: whatever the client's way to leave HTTP, and whatever
+/// the server's, with TLS and without.
 pub async fn websocket_through<R: Runtime>(runtime: R) {
-    let echo = |mut socket: WebSocket, _: websocket::Opened| async move {
+    let echo = |mut socket: WebSocket, opened: websocket::Opened| async move {
+        if opened.protocol.is_some() && socket.send("agreed").await.is_err() {
+            return;
+        }
         while let Ok(Some(message)) = socket.receive().await {
             if socket.feed(message).await.is_err() {
                 return;
             }
         }
     };
-    let router = Router::new().get("/socket", websocket::serve(websocket::Options::default(), echo));
-    let upstream = serve(&runtime, router, Limits::default()).await;
-    let config = all_to(group(vec![server(Speaks::Http1, upstream.address)]));
-    let proxied = Proxied::start(&runtime, config).await;
-    let at = |path: &str| format!("ws://{}{path}", proxied.address).parse().expect("an address");
+    let mut options = websocket::Options::default();
+    options.policy.protocols = vec!["talk".to_owned()];
+    let router = || Router::new().get("/socket", websocket::serve(options.clone(), echo));
+    let identity = Identity::generate(&runtime);
     let in_flight = |stats: &serde_json::Value| stats["upstreams"]["app"]["servers"][0]["in_flight"].as_u64();
-    // By an upgrade of HTTP/1.1, and by extended CONNECT over HTTP/2, which the server gets as an upgrade too.
-    for http2_in_clear in [false, true] {
-        let to = ConnectTo { http2_in_clear, ..ConnectTo::default() };
-        let (mut socket, _) = connect(&runtime, &at("/socket"), to).await.expect("a connection");
-        for length in [0, 1, 1000, 100_000, 1 << 20] {
-            let message = Message::from(vec![7_u8; length]);
-            socket.feed(message.clone()).await.expect("queued");
-            assert!(socket.receive().await.expect("open") == Some(message), "{length}");
+    for speaks in [Speaks::Http1, Speaks::H2c, Speaks::Https1, Speaks::Https2] {
+        let (upstream, _task) = identity.serve(&runtime, speaks, router(), Limits::default()).await;
+        let proxied = Proxied::start(&runtime, all_to(group(vec![server(speaks, upstream)]))).await;
+        let at = |path: &str| format!("ws://{}{path}", proxied.address).parse().expect("an address");
+        // By an upgrade of HTTP/1.1, and by extended CONNECT over HTTP/2.
+        for http2_in_clear in [false, true] {
+            let name = format!("{speaks:?}, over HTTP/2: {http2_in_clear}");
+            let to = ConnectTo { http2_in_clear, ..ConnectTo::default() };
+            let (mut socket, agreed) = connect(&runtime, &at("/socket"), to).await.expect("a connection");
+            assert_eq!(agreed, None, "{name}");
+            for length in [0, 1, 1000, 100_000, 1 << 20] {
+                let message = Message::from(vec![7_u8; length]);
+                socket.feed(message.clone()).await.expect("queued");
+                assert!(socket.receive().await.expect("open") == Some(message), "{name}: {length}");
+            }
+            let counted = in_flight(&proxied.stats(&runtime).await);
+            assert_eq!(counted, Some(1), "{name}: a tunnel counts as a request");
+            socket.close(CloseCode::NORMAL, "done").await;
+            drop(socket);
+            proxied.until(&runtime, |stats| in_flight(stats) == Some(0)).await;
+            // What the two agree on goes through.
+            let protocols = vec!["other".to_owned(), "talk".to_owned()];
+            let to = ConnectTo { http2_in_clear, protocols, ..ConnectTo::default() };
+            let (mut socket, agreed) = connect(&runtime, &at("/socket"), to).await.expect("a connection");
+            assert_eq!(agreed.as_deref(), Some("talk"), "{name}");
+            assert_eq!(socket.receive().await, Ok(Some(Message::from("agreed"))), "{name}");
+            drop(socket);
+            let to = ConnectTo { http2_in_clear, ..ConnectTo::default() };
+            let Err(refused) = connect(&runtime, &at("/none"), to).await else { panic!("no such path") };
+            let refused = refused.to_string();
+            assert!(refused.contains("404"), "{name}: {refused}");
         }
-        assert_eq!(in_flight(&proxied.stats(&runtime).await), Some(1), "a tunnel counts as a request");
-        socket.close(CloseCode::NORMAL, "done").await;
-        drop(socket);
         proxied.until(&runtime, |stats| in_flight(stats) == Some(0)).await;
-        let to = ConnectTo { http2_in_clear, ..ConnectTo::default() };
-        let Err(refused) = connect(&runtime, &at("/none"), to).await else { panic!("no such path") };
-        let refused = refused.to_string();
-        assert!(refused.contains("404"), "{refused}");
+        // A server that goes away ends the tunnel, and the client is told.
+        let (mut socket, _) =
+            connect(&runtime, &at("/socket"), ConnectTo::default()).await.expect("a connection");
+        socket.send("there?").await.expect("sent");
+        assert_eq!(socket.receive().await, Ok(Some(Message::from("there?"))));
+        let _ = _task.cancel().await;
+        assert!(!matches!(socket.receive().await, Ok(Some(_))), "{speaks:?}");
     }
+    let (upstream, _task) = identity.serve(&runtime, Speaks::Http1, router(), Limits::default()).await;
+    let proxied = Proxied::start(&runtime, all_to(group(vec![server(Speaks::Http1, upstream)]))).await;
     // Whatever else the server says comes through as it is.
     let mut plain = Raw::connect(&runtime, proxied.address).await;
     plain.send("GET /none HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").await;
@@ -359,9 +389,38 @@ pub async fn websocket_that_is_none<R: Runtime>(runtime: R) {
             "{head}"
         );
     }
-    // Nor from a server that cannot be asked.
-    let upstream = serve(&runtime, routes(), Limits::default()).await;
-    let proxied = Proxied::start(&runtime, all_to(group(vec![server(Speaks::H2c, upstream.address)]))).await;
+    // Nor from a server of HTTP/2 that does not know extended CONNECT: it is not asked.
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let mut listener = runtime.listen(any, ListenOptions::default()).await.expect("a listener");
+    let address = listener.local_addr().expect("its address");
+    let _plain = runtime.spawn("http/2 without more", async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (mut peer, _) = frames::Client::<R>::accepted(stream).await;
+            assert_eq!(peer.asked().await, None);
+        }
+    });
+    let connect_time = Duration::from_millis(200);
+    let config = all_to(UpstreamConfig { connect_time, ..group(vec![server(Speaks::H2c, address)]) });
+    let proxied = Proxied::start(&runtime, config).await;
+    let refused = async |http2_in_clear| {
+        let to = ConnectTo { http2_in_clear, ..ConnectTo::default() };
+        let at = format!("ws://{}/x", proxied.address).parse().expect("an address");
+        let Err(refused) = connect(&runtime, &at, to).await else { panic!("no WebSocket") };
+        refused.to_string()
+    };
+    // However often: it has not failed.
+    for http2_in_clear in [false, true].repeat(5) {
+        let refused = refused(http2_in_clear).await;
+        assert!(refused.contains("501"), "{refused}");
+    }
+    // What is no key gets no answer to it (RFC 6455, 4.2.1).
+    let mut plain = Raw::<R>::connect(&runtime, proxied.address).await;
+    plain.send("GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+    assert_eq!(plain.answer().await.expect("an answer").status, 400);
+    // HTTP/3 has no WebSocket here.
+    let identity = Identity::generate(&runtime);
+    let (upstream, _task) = identity.serve(&runtime, Speaks::Http3, routes(), Limits::default()).await;
+    let proxied = Proxied::start(&runtime, all_to(group(vec![server(Speaks::Http3, upstream)]))).await;
     let to = ConnectTo { http2_in_clear: true, ..ConnectTo::default() };
     let at = format!("ws://{}/x", proxied.address).parse().expect("an address");
     let Err(refused) = connect(&runtime, &at, to).await else { panic!("no WebSocket") };

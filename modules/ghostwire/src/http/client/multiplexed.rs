@@ -359,6 +359,16 @@ impl Multiplexed {
         running && !self.sender.is_closed()
     }
 
+    /// The body of an answer to [`Multiplexed::send`]. `timer` limits each wait for a piece of it.
+    pub(super) fn body(
+        &self,
+        incoming: Incoming,
+        timer: impl Fn() -> Pin<Box<dyn Sleep>> + Send + Sync + 'static,
+    ) -> Body {
+        let (driver, line) = (self.driver(), Arc::default());
+        Body::stream(Shared { incoming: Some(incoming), line, driver, timer: Box::new(timer), overdue: None })
+    }
+
     /// One exchange; gives the request back when it was not sent. `sleep` limits each wait for a piece of the body.
     pub(super) async fn ask(
         &mut self,

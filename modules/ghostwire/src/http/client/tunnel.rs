@@ -8,14 +8,16 @@ use super::{CONNECTION_WINDOW, STREAM_WINDOW};
 use futures_io::{AsyncRead, AsyncWrite};
 use http::{Request, Response};
 use hyper::client::conn::http2;
+use hyper::rt::Timer as _;
 use hyper::upgrade::Upgraded;
 use shroud_hyper::{FuturesIo, HyperIo, HyperTimer};
-use shroud_runtime::Runtime;
+use shroud_runtime::{Runtime, RuntimeExt};
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// An open stream, whose user drives its connection.
 pub(crate) struct Tunnel {
@@ -24,7 +26,8 @@ pub(crate) struct Tunnel {
 }
 
 /// Begins HTTP/2 on `stream`, waits until the server announces extended CONNECT (which it does at once or never), and asks for
-/// a tunnel by `request`: the answer, with the tunnel when it is 2xx. It has no time limit of its own.
+/// a tunnel by `request`: the answer, with the tunnel when it is 2xx, and a body when it is not. `None`: nothing was announced
+/// within `patience`, and nothing was asked. It has no other time limit of its own, but `patience` for each piece of that body.
 ///
 /// # Errors
 /// When the connection fails.
@@ -33,7 +36,8 @@ pub(crate) async fn open<R: Runtime, S: Stream>(
     stream: S,
     request: Request<Body>,
     header_bytes: u32,
-) -> Result<(Response<()>, Option<Tunnel>), hyper::Error> {
+    patience: Duration,
+) -> Result<Option<(Response<Body>, Option<Tunnel>)>, hyper::Error> {
     let spawner = Spawner::default();
     let (sender, connection) = http2::Builder::new(spawner.clone())
         .timer(HyperTimer::new(runtime.clone()))
@@ -50,25 +54,29 @@ pub(crate) async fn open<R: Runtime, S: Stream>(
     });
     let mut shared = Multiplexed::new(runtime, sender, whole, spawner, Place::uncounted());
     let driver = shared.driver();
-    poll_fn(|cx| {
+    let announced = poll_fn(|cx| {
         driver.drive(cx);
         let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
         // When it has failed, asking says why.
         let ready = connection.is_extended_connect_protocol_enabled() || shared.is_closed();
         if ready { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
+    });
+    if runtime.timeout(patience, announced).await.is_err() {
+        return Ok(None);
+    }
     drop(connection);
     let answer = driven_by(&driver, shared.send(request)).await?;
     if !answer.status().is_success() {
-        return Ok((answer.map(drop), None));
+        let timer = HyperTimer::new(runtime.clone());
+        let answer = answer.map(|body| shared.body(body, move || timer.sleep(patience)));
+        return Ok(Some((answer, None)));
     }
     let (head, body) = answer.into_parts();
-    let mut answer = Response::from_parts(head, ());
+    let mut answer = Response::from_parts(head, Body::empty());
     let upgrade = hyper::upgrade::on(&mut answer);
     let stream = driven_by(&driver, upgrade).await?;
     drop(body);
-    Ok((answer, Some(Tunnel { io: FuturesIo(stream), driver })))
+    Ok(Some((answer, Some(Tunnel { io: FuturesIo(stream), driver }))))
 }
 
 async fn driven_by<F: Future>(driver: &Driver, work: F) -> F::Output {

@@ -4,7 +4,7 @@ use super::super::body::Body;
 use super::super::upgrade::Transport as AnyTransport;
 use super::connect::Fresh;
 use super::pool::Place;
-use super::{Client, ClientError};
+use super::{Client, ClientError, Shared, tunnel};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use shroud_runtime::Runtime;
@@ -20,9 +20,38 @@ pub(crate) enum Opened {
     Switched { head: Response<()>, io: Box<dyn AnyTransport>, read: Bytes },
     /// Anything else.
     Refused(Response<Body>),
+    /// The server does not know how, and was not asked.
+    Unable,
 }
 
 impl<R: Runtime> Client<R> {
+    /// Asks, on an HTTP/2 connection of its own, for a stream that leaves HTTP for the protocol that the request names (extended
+    /// CONNECT, RFC 8441).
+    ///
+    /// The request must have no body. It is not repeated. The caller limits its time. A server that does not announce extended
+    /// CONNECT is waited for as long as connecting may take.
+    ///
+    /// Cancel safety: dropping the future closes the connection.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub(crate) async fn extend(&self, request: Request<Body>) -> Result<Opened, ClientError> {
+        let Shared { runtime, limits, .. } = &*self.shared;
+        let (target, mut request) = self.address(request)?;
+        target.name(&mut request);
+        let (stream, _) = Box::pin(self.reach(&target)).await?;
+        let header_bytes = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);
+        let opening = tunnel::open(runtime, stream, request, header_bytes, limits.connect_time);
+        let opened = Box::pin(opening).await.map_err(ClientError::Connection)?;
+        let Some((answer, tunnel)) = opened else { return Ok(Opened::Unable) };
+        Ok(match tunnel {
+            Some(tunnel) => {
+                Opened::Switched { head: answer.map(drop), io: Box::new(tunnel), read: Bytes::new() }
+            }
+            None => Opened::Refused(answer),
+        })
+    }
+
     /// Asks, on an HTTP/1.1 connection of its own, for the protocol that the request's `Upgrade` names.
     ///
     /// The request must have no body. It is not repeated. The caller limits its time.
