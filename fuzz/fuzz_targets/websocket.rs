@@ -35,12 +35,18 @@ fn run(server: bool, deflate: bool, bytes: &[u8], step: usize) -> (Vec<Event>, V
     let (mut input, mut events, mut answers) = (BytesMut::new(), Vec::new(), Vec::new());
     for piece in bytes.chunks(step) {
         input.extend_from_slice(piece);
-        while let Some(event) = machine.poll_event(now, &mut input) {
-            if let Event::Message(message) = &event {
-                assert!(message.len() <= LIMIT);
-                let _ = machine.handle_send(now, message.clone());
+        loop {
+            match machine.poll_event(now, &mut input) {
+                Some(event) => {
+                    if let Event::Message(message) = &event {
+                        assert!(message.len() <= LIMIT);
+                        let _ = machine.handle_send(now, message.clone());
+                    }
+                    events.push(event);
+                }
+                None if machine.is_busy() => {}
+                None => break,
             }
-            events.push(event);
         }
         while let Some(answer) = machine.poll_transmit(now) {
             machine.handle_transmitted(now, answer.len());

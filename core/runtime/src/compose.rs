@@ -7,15 +7,16 @@ use crate::net::{ByteStream, ConnectOptions, Datagram, DatagramOptions, ListenOp
 use crate::runtime::{Lost, Runtime, RuntimeExt};
 use crate::shard::Shard;
 use crate::sync::oneshot;
-use crate::task::{Class, Supervised, Task, TaskError, Tree};
+use crate::task::{CONNECT, Class, Supervised, Task, TaskError, Tree, count, poll_budget};
 use crate::time::Alarm;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 /// A blocking job.
@@ -43,6 +44,12 @@ pub trait Executor: Offload + Clone {
     fn execute<F>(&self, task: F)
     where
         F: Future<Output = ()> + Send + 'static;
+
+    /// Wakes `waker`, of a task on this thread, once others have had their turn: as far as the executor can, once it has seen
+    /// what the kernel has ready. Until then the queue may run empty.
+    fn defer(waker: &Waker) {
+        waker.wake_by_ref();
+    }
 }
 
 /// Who waits for the kernel: clock, entropy, timers, sockets, files. The verbs mean what [`Runtime`] says.
@@ -186,7 +193,7 @@ impl<E: Executor, I: Io> Composed<E, I> {
         F::Output: Send,
     {
         let cell = self.shared.tree.enter(name, class);
-        let supervised = Supervised::new(task, self.shared.io.clone(), Arc::clone(&cell));
+        let supervised = Supervised::new(task, self.shared.io.clone(), Arc::clone(&cell), E::defer);
         self.shared.executor.execute(supervised);
         Task::new(cell)
     }
@@ -268,7 +275,11 @@ impl<E: Executor, I: Io> Runtime for Composed<E, I> {
         address: SocketAddr,
         options: ConnectOptions,
     ) -> impl Future<Output = io::Result<Self::Stream>> + Send {
-        self.shared.io.connect(address, options)
+        async move {
+            poll_fn(poll_budget).await;
+            count(CONNECT);
+            self.shared.io.connect(address, options).await
+        }
     }
 
     fn bind(

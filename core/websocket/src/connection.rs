@@ -77,7 +77,8 @@ enum State {
 
 /// One side of a connection.
 ///
-/// Bytes that arrived are given to [`Connection::poll_event`], which is called until it gives no more; then
+/// Bytes that arrived are given to [`Connection::poll_event`], which is called until it gives no more and is not
+/// [busy](Connection::is_busy); then
 /// [`Connection::poll_transmit`], until it gives no more; [`Connection::deadline`] says when
 /// [`Connection::handle_timeout`] is due. Events and bytes to transmit are two queues because a driver that cannot
 /// write for the moment must still read, and one that has no use for a message yet must still write.
@@ -130,7 +131,8 @@ impl Connection {
     }
 
     /// Takes the next event out of the bytes that arrived; those that are not needed stay in `input` for the next
-    /// call, with what arrives later appended. `None` when more is needed, and after [`Event::Closed`].
+    /// call, with what arrives later appended. `None` when more is needed, when [`Connection::is_busy`] says so, and after
+    /// [`Event::Closed`].
     pub fn poll_event(&mut self, now: Instant, input: &mut BytesMut) -> Option<Event> {
         loop {
             if let Some(end) = self.end.take() {
@@ -293,6 +295,13 @@ impl Connection {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.state == State::Open
+    }
+
+    /// Whether [`Connection::poll_event`] has just stopped in the middle of a compressed message, after decompressing 64 KiB or
+    /// somewhat more (at most 320 KiB): let others run, then call it again, without waiting for more to arrive.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.state != State::Closed && self.inbound.is_busy()
     }
 
     /// Whether nothing will arrive any more: [`Event::Closed`] was given or is the next event.

@@ -17,6 +17,12 @@ use std::time::Instant;
 /// Payloads up to this length are copied out of the buffer: cheaper than sharing it, and it can be used again.
 const COPIED: usize = 1024;
 
+/// Compressed bytes that are decompressed at a time: they may become a thousand times as many.
+const COMPRESSED_PIECE: usize = 256;
+
+/// Decompressed bytes after which others are let go first.
+const DECOMPRESSED_AT_ONCE: usize = 64 * 1024;
+
 /// What a frame brought.
 #[derive(Debug)]
 pub(crate) enum Incoming {
@@ -35,6 +41,7 @@ pub(crate) struct Inbound {
     frame: Option<Frame>,
     message: Option<Assembly>,
     decompressor: Option<Box<Decompressor>>,
+    busy: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +68,7 @@ struct Assembly {
 impl Inbound {
     pub(crate) fn new(masked: bool, decompressor: Option<Decompressor>) -> Self {
         let expected = Expected { masked, deflate: decompressor.is_some() };
-        Self { expected, frame: None, message: None, decompressor: decompressor.map(Box::new) }
+        Self { expected, frame: None, message: None, decompressor: decompressor.map(Box::new), busy: false }
     }
 
     /// When the message that is arriving began.
@@ -69,13 +76,21 @@ impl Inbound {
         self.message.as_ref().map(|message| message.since)
     }
 
-    /// Takes the next message or control frame out of `input`; `None` when more bytes are needed.
+    /// Whether the last call has stopped although it could go on.
+    pub(crate) const fn is_busy(&self) -> bool {
+        self.busy
+    }
+
+    /// Takes the next message or control frame out of `input`; `None` when more bytes are needed, or when this has taken long
+    /// enough and is to be called again.
     pub(crate) fn next(
         &mut self,
         now: Instant,
         input: &mut BytesMut,
         settings: &Settings,
     ) -> Result<Option<Incoming>, Error> {
+        let mut decompressed = 0_usize;
+        self.busy = false;
         loop {
             let frame = match self.frame {
                 Some(frame) => frame,
@@ -100,7 +115,11 @@ impl Inbound {
             if input.is_empty() && frame.left > 0 {
                 return Ok(None);
             }
-            if let Some(message) = self.piece(frame, input, settings)? {
+            if decompressed >= DECOMPRESSED_AT_ONCE {
+                self.busy = true;
+                return Ok(None);
+            }
+            if let Some(message) = self.piece(frame, input, settings, &mut decompressed)? {
                 return Ok(Some(Incoming::Message(message)));
             }
         }
@@ -167,9 +186,11 @@ impl Inbound {
         mut frame: Frame,
         input: &mut BytesMut,
         settings: &Settings,
+        decompressed: &mut usize,
     ) -> Result<Option<Message>, Error> {
         let Some(message) = &mut self.message else { return Err(Error::Continuation) };
-        let size = frame.left.min(input.len());
+        let most = if message.compressed { COMPRESSED_PIECE } else { usize::MAX };
+        let size = frame.left.min(input.len()).min(most);
         if let (Some(mask), Some(piece)) = (frame.mask, input.get_mut(..size)) {
             mask::apply(piece, mask, frame.taken);
         }
@@ -178,6 +199,7 @@ impl Inbound {
         match &mut self.decompressor {
             Some(decompressor) if message.compressed => {
                 decompressor.decompress(piece, &mut message.data, settings.message_bytes)?;
+                *decompressed = decompressed.saturating_add(message.data.len().saturating_sub(judged));
             }
             _ => message.data.extend_from_slice(piece),
         }

@@ -2,11 +2,13 @@
 
 use crate::ThreadHook;
 use crate::blocking_jobs::BlockingJobs;
+use crate::deferred;
 use async_executor::Executor as Smol;
 use shroud_runtime::{Executor, Job, Offload};
 use std::future::Future;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::task::Waker;
 
 /// Polls tasks on an async-executor; blocking jobs run on the threads of the `blocking` crate.
 #[derive(Clone)]
@@ -79,5 +81,9 @@ impl Executor for SmolExecutor {
         F: Future<Output = ()> + Send + 'static,
     {
         self.executor.spawn(task).detach();
+    }
+
+    fn defer(waker: &Waker) {
+        deferred::wake_later(waker);
     }
 }

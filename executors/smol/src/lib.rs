@@ -7,6 +7,7 @@
 
 mod blocking_jobs;
 mod current_thread;
+mod deferred;
 mod executor;
 mod multi_thread;
 

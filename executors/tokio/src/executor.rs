@@ -2,6 +2,8 @@
 
 use shroud_runtime::{Executor, Job, Offload};
 use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Waker};
 use tokio::runtime::{Handle, TryCurrentError};
 
 /// Polls tasks on a Tokio runtime; blocking jobs run on its blocking threads.
@@ -45,5 +47,10 @@ impl Executor for TokioExecutor {
     {
         // The seam's own handle watches the task; Tokio's is not needed, and dropping it lets the task run.
         drop(self.handle.spawn(task));
+    }
+
+    fn defer(waker: &Waker) {
+        // Tokio wakes it after the next look at its drivers.
+        let _ = pin!(tokio::task::yield_now()).poll(&mut Context::from_waker(waker));
     }
 }

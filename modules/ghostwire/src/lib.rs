@@ -21,6 +21,7 @@
 pub mod dns;
 pub mod grpc;
 pub mod http;
+mod in_turn;
 pub mod pages;
 pub mod proxy;
 pub mod rpc;

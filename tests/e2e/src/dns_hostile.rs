@@ -12,16 +12,16 @@ use shroud_quic::{ConnectionError, VarInt};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-fn query(name: &str, kind: RecordType, id: u16, options: &QueryOptions) -> Vec<u8> {
+pub(crate) fn query(name: &str, kind: RecordType, id: u16, options: &QueryOptions) -> Vec<u8> {
     let query = shroud_dns::Query::encode(&question(name, kind), options, id, &mut |_| {});
     query.expect("a query").as_bytes().to_vec()
 }
 
-fn plain() -> QueryOptions {
+pub(crate) fn plain() -> QueryOptions {
     QueryOptions { payload: None, ..QueryOptions::default() }
 }
 
-fn framed(message: &[u8]) -> Vec<u8> {
+pub(crate) fn framed(message: &[u8]) -> Vec<u8> {
     shroud_dns::frame::framed(message).expect("not too long")
 }
 
@@ -117,7 +117,7 @@ pub async fn handlers<R: Runtime>(runtime: R) {
     assert!(served.metrics.failed() >= 4, "each of them, and again when a machine is slow");
 }
 
-async fn connect<R: Runtime>(runtime: &R, address: SocketAddr) -> R::Stream {
+pub(crate) async fn connect<R: Runtime>(runtime: &R, address: SocketAddr) -> R::Stream {
     runtime.connect(address, ConnectOptions::default()).await.expect("a connection")
 }
 

@@ -55,10 +55,7 @@ impl Served {
 
     /// A client of it.
     pub async fn client<R: Runtime>(&self, runtime: &R) -> Client<R> {
-        let endpoint = Endpoint::client(runtime, local(), &EndpointConfig::default()).await.unwrap();
-        // The certificate has a name, and no simulated or real resolver knows it.
-        let client = Http3Client::new(runtime.clone(), endpoint, self.config(), Default::default());
-        Client { client: client.resolving(NAME, self.address.ip()), port: self.address.port() }
+        Client::new(runtime, self.config(), self.address).await
     }
 
     /// A connection to break rules on.
@@ -76,6 +73,14 @@ pub struct Client<R: Runtime> {
 }
 
 impl<R: Runtime> Client<R> {
+    /// Of the server at `address`.
+    pub async fn new(runtime: &R, config: ClientConfig, address: SocketAddr) -> Self {
+        let endpoint = Endpoint::client(runtime, local(), &EndpointConfig::default()).await.unwrap();
+        // The certificate has a name, and no simulated or real resolver knows it.
+        let client = Http3Client::new(runtime.clone(), endpoint, config, Default::default());
+        Self { client: client.resolving(NAME, address.ip()), port: address.port() }
+    }
+
     fn request(&self, method: Method, path: &str, body: impl Into<Body>) -> Request<Body> {
         let uri = format!("https://{NAME}:{}{path}", self.port);
         Request::builder().method(method).uri(uri).body(body.into()).unwrap()

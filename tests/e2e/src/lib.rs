@@ -4,6 +4,11 @@
 //! of `tests_of!`: it becomes one `#[test]` per backend (`glommio::http::pipelined_answers_keep_their_order`). A
 //! backend that this machine cannot run prints `SKIPPED` and why.
 
+#![cfg_attr(
+    feature = "only-floods",
+    allow(unused_imports, unused_macros, reason = "the lists of other tests are left out")
+)]
+
 #[cfg(test)]
 pub mod dns;
 #[cfg(test)]
@@ -93,17 +98,21 @@ where
 macro_rules! tests_of {
     ($module:ident, $backend:expr) => {
         mod $module {
+            #[cfg(not(feature = "only-floods"))]
             #[test]
             fn every_shard_submits() {
                 crate::ledger::every_shard_submits(&$backend);
             }
 
+            #[cfg(not(feature = "only-floods"))]
             #[test]
             fn several_shards_on_one_port() {
                 crate::one_port::several_shards(&$backend);
             }
 
+            #[cfg(not(feature = "only-floods"))]
             crate::quic_tests!($backend);
+            #[cfg(not(feature = "only-floods"))]
             crate::dns_tests!($backend);
 
             crate::floods! { $backend;
@@ -132,9 +141,23 @@ macro_rules! tests_of {
                     bombs,
                     pings,
                     endless_messages,
+                    tls_connections_past_the_limit,
+                    quic_connections_past_the_limit,
+                    grpc_messages,
+                    grpc_streams,
+                    dns_datagrams,
+                    dns_streams,
+                    dns_connections_past_the_limit,
+                    proxied_slowloris,
+                    proxied_headers_and_targets,
+                    proxied_pipelines,
+                    proxied_resets,
+                    proxied_header_blocks,
+                    proxied_windows,
                 }
             }
 
+            #[cfg(not(feature = "only-floods"))]
             crate::tests! { $backend;
                 one_port {
                     all_versions,
@@ -486,7 +509,7 @@ tests_of!(tokio_async_io, shroud::backends::matched::TokioAsyncIo);
 tests_of!(glommio, shroud::backends::glommio::Glommio);
 
 /// The simulator runs what has no other process and no real file in it.
-#[cfg(test)]
+#[cfg(all(test, not(feature = "only-floods")))]
 mod sim {
     crate::quic_tests!(shroud_sim::Sim { seed: 1 });
     crate::dns_tests!(shroud_sim::Sim { seed: 1 });

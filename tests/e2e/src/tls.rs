@@ -91,6 +91,14 @@ impl<R: Runtime> Asking<R> {
         let uri = format!("https://localhost:{}/", address.port());
         Self { client: client(runtime, trust, BOTH), uri }
     }
+
+    /// Asks once, and says the status.
+    ///
+    /// # Errors
+    /// As the client says.
+    pub async fn try_once(&self) -> Result<StatusCode, ClientError> {
+        Ok(self.client.send(get(self.uri.clone())).await?.status())
+    }
 }
 
 impl<R: Runtime> crate::hostile::Bystander for Asking<R> {

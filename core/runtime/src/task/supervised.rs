@@ -4,7 +4,7 @@ use super::handle::{Cell, TaskError};
 use super::node::{AsNode, swap_current};
 use super::polls::LONG_POLL;
 use super::stats::Ending;
-use super::turn;
+use super::turn::{self, Defer};
 use crate::compose::Io;
 use pin_project_lite::pin_project;
 use std::future::Future;
@@ -28,6 +28,7 @@ pin_project! {
         current: Option<Arc<dyn AsNode>>,
         // The waker that a cancellation uses: it rarely changes from poll to poll.
         watched: Option<Waker>,
+        defer: Defer,
     }
 
     impl<F: Future, I: Io> PinnedDrop for Supervised<F, I>
@@ -50,8 +51,8 @@ where
     F::Output: Send + 'static,
     I: Io,
 {
-    pub(crate) fn new(body: F, io: I, cell: Arc<Cell<F::Output>>) -> Self {
-        Self { body: Some(body), io, cell, current: None, watched: None }
+    pub(crate) fn new(body: F, io: I, cell: Arc<Cell<F::Output>>, defer: Defer) -> Self {
+        Self { body: Some(body), io, cell, current: None, watched: None, defer }
     }
 
     /// Drops the body and reports how it ended.
@@ -106,7 +107,7 @@ where
         let current = this.current.take().unwrap_or_else(|| Arc::clone(this.cell) as Arc<dyn AsNode>);
         let before = swap_current(Some(current));
         let started = this.io.now();
-        let turn = turn::begin(started, cx.waker());
+        let turn = turn::begin(started, cx.waker(), *this.defer);
         let polled = catch_unwind(AssertUnwindSafe(|| body.poll(cx)));
         let took = this.io.now().saturating_duration_since(started);
         node.work.polled(took);

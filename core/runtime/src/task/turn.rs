@@ -8,15 +8,25 @@ use std::time::Instant;
 /// part of a millisecond.
 const OPERATIONS: u32 = 128;
 
+/// Bytes that count as one more operation: a task moves 128 KiB in one poll, at some 30 µs of copying.
+const BYTES: usize = 1024;
+
+/// Operations that a connection to be made counts as: some 50 µs in the kernel.
+pub(crate) const CONNECT: u32 = 16;
+
 thread_local! {
     /// The turn of the task that this thread is polling; nobody is held back outside of a task.
-    static TURN: Cell<Turn> = const { Cell::new(Turn { left: u32::MAX, began: None }) };
+    static TURN: Cell<Turn> = const { Cell::new(Turn { left: u32::MAX, began: None, defer: Waker::wake_by_ref }) };
 }
+
+/// How an executor wakes a task after others have had their turn.
+pub(crate) type Defer = fn(&Waker);
 
 #[derive(Clone, Copy)]
 pub(crate) struct Turn {
     left: u32,
     began: Option<(Instant, Identity)>,
+    defer: Defer,
 }
 
 /// A waker, told from others by where it points.
@@ -43,25 +53,52 @@ pub fn polled_at(waker: &Waker) -> Option<Instant> {
 /// thread for ever, and not even notice that it was cancelled.
 pub fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
     let spent = TURN.try_with(|turn| {
-        let Turn { left, began } = turn.get();
-        match left.checked_sub(1) {
+        let now = turn.get();
+        match now.left.checked_sub(1) {
             Some(left) => {
-                turn.set(Turn { left, began });
+                turn.set(Turn { left, ..now });
                 false
             }
             None => true,
         }
     });
     if spent.unwrap_or(false) {
+        // At once: those who drive something for others look whether it has woken them before they leave it.
         cx.waker().wake_by_ref();
         return Poll::Pending;
     }
     Poll::Ready(())
 }
 
+/// Called by adapters after an operation that has moved so many bytes: many use up the task's turn sooner.
+pub fn spend(bytes: usize) {
+    if bytes >= BYTES {
+        count(u32::try_from(bytes / BYTES).unwrap_or(u32::MAX));
+    }
+}
+
+/// Counts more operations of the present turn.
+pub(crate) fn count(operations: u32) {
+    let _ = TURN.try_with(|turn| {
+        let now = turn.get();
+        // Outside of a task nobody is held back.
+        if now.began.is_some() {
+            turn.set(Turn { left: now.left.saturating_sub(operations), ..now });
+        }
+    });
+}
+
+/// Always pending, and polled again once others have had their turn: for a task that could go on, but has worked for long
+/// enough (some 100 µs).
+pub fn give_way<T>(cx: &mut Context<'_>) -> Poll<T> {
+    let defer = TURN.try_with(|turn| turn.get().defer);
+    defer.unwrap_or(Waker::wake_by_ref)(cx.waker());
+    Poll::Pending
+}
+
 /// Gives a full turn to the task that is about to be polled; returns that of the one around it.
-pub(crate) fn begin(now: Instant, waker: &Waker) -> Turn {
-    let turn = Turn { left: OPERATIONS, began: Some((now, identity(waker))) };
+pub(crate) fn begin(now: Instant, waker: &Waker, defer: Defer) -> Turn {
+    let turn = Turn { left: OPERATIONS, began: Some((now, identity(waker))), defer };
     TURN.try_with(|around| around.replace(turn)).unwrap_or(turn)
 }
 
@@ -89,7 +126,7 @@ mod tests {
         let now = Instant::now();
         let (own, foreign) = (cx.waker().clone(), std::task::Waker::from(std::sync::Arc::new(Other)));
         assert_eq!(polled_at(&own), None);
-        let before = begin(now, &own);
+        let before = begin(now, &own, Waker::wake_by_ref);
         assert_eq!((polled_at(&own), polled_at(&foreign)), (Some(now), None));
         for _ in 0..OPERATIONS {
             assert!(poll_budget(&mut cx).is_ready());
@@ -97,7 +134,14 @@ mod tests {
         assert!(poll_budget(&mut cx).is_pending());
         assert!(poll_budget(&mut cx).is_pending());
         end(before);
+        let before = begin(now, &own, Waker::wake_by_ref);
+        spend(BYTES * (OPERATIONS as usize - 1) + 1);
+        spend(BYTES - 1);
+        assert!(poll_budget(&mut cx).is_ready());
+        assert!(poll_budget(&mut cx).is_pending());
+        end(before);
         assert_eq!(polled_at(&own), None);
+        spend(usize::MAX);
         for _ in 0..10 * OPERATIONS {
             assert!(poll_budget(&mut cx).is_ready());
         }

@@ -5,7 +5,7 @@ use crate::pair::{Pair, Side, agreed, masks};
 use bytes::Bytes;
 use proptest::prelude::*;
 use shroud_websocket::deflate::{Codecs, Negotiated};
-use shroud_websocket::{Connection, End, Error, Message, Role, Settings};
+use shroud_websocket::{Connection, End, Error, Event, Message, Role, Settings};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -70,6 +70,29 @@ fn a_bomb_is_answered_1009() {
         let failed = End::Failed(Error::MessageTooLong { limit: 100_000 });
         assert_eq!(pair.server.end(), (!passes).then_some(&failed));
     }
+}
+
+/// Others have their turn while much is decompressed, and little at a time appears.
+#[test]
+fn a_bomb_is_decompressed_in_turns() {
+    const LENGTH: usize = 8 << 20;
+    let mut pair = Pair::new(&Settings::default(), Some(agreed(false)));
+    pair.client.machine.handle_send(pair.now, Bytes::from(vec![0; LENGTH]).into()).unwrap();
+    let wire = pair.client.transmit(pair.now);
+    let server = &mut pair.server;
+    server.input.extend_from_slice(&wire);
+    let mut turns = 0;
+    let message = loop {
+        match server.machine.poll_event(pair.now, &mut server.input) {
+            Some(Event::Message(message)) => break message,
+            Some(other) => panic!("{other:?}"),
+            None => assert!(server.machine.is_busy(), "all has arrived"),
+        }
+        turns += 1;
+    };
+    assert_eq!(message.len(), LENGTH);
+    assert!(turns >= LENGTH / (320 << 10), "{turns}");
+    assert!(server.machine.poll_event(pair.now, &mut server.input).is_none() && !server.machine.is_busy());
 }
 
 #[test]

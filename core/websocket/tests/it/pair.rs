@@ -55,8 +55,12 @@ impl Side {
     /// Takes bytes in and events out.
     pub(crate) fn receive(&mut self, now: Instant, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
-        while let Some(event) = self.machine.poll_event(now, &mut self.input) {
-            self.events.push(event);
+        loop {
+            match self.machine.poll_event(now, &mut self.input) {
+                Some(event) => self.events.push(event),
+                None if self.machine.is_busy() => {}
+                None => break,
+            }
         }
     }
 

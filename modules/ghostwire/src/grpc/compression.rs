@@ -1,6 +1,8 @@
 //! Compression of single messages (gRPC, "Compression"): gzip, or none.
 
-use bytes::{Bytes, BytesMut};
+use crate::in_turn::InTurn;
+use bytes::buf::Reader;
+use bytes::{Buf as _, Bytes, BytesMut};
 use flate2::Compression;
 use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
@@ -15,6 +17,9 @@ pub(super) const ACCEPTED: HeaderValue = HeaderValue::from_static("identity,gzip
 
 /// Members of an accept list that are looked at.
 const MEMBERS: usize = 16;
+
+/// Bytes that are decompressed before others are let go first.
+const AT_ONCE: usize = 64 * 1024;
 
 /// How messages that are marked as compressed are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,20 +58,49 @@ impl Encoding {
     }
 }
 
-/// Decompresses a message of at most `limit` bytes; memory is taken as they appear.
+/// A message that is being decompressed, some of it at a time.
+pub(super) struct Inflating {
+    decoder: GzDecoder<Reader<Bytes>>,
+    message: Vec<u8>,
+    limit: usize,
+    /// To be asked before each step.
+    pub(super) turn: InTurn,
+}
+
+impl Inflating {
+    /// Begins with a message of at most `limit` bytes; memory is taken as they appear.
+    pub(super) fn new(bytes: Bytes, limit: usize) -> Self {
+        Self { decoder: GzDecoder::new(bytes.reader()), message: Vec::new(), limit, turn: InTurn::default() }
+    }
+
+    /// Goes on for [`AT_ONCE`] bytes; the message when that was all.
+    pub(super) fn step(&mut self) -> Result<Option<Bytes>, Inflate> {
+        // One byte more than the limit shows that it is passed.
+        let left = self.limit.saturating_sub(self.message.len()).saturating_add(1).min(AT_ONCE);
+        let mut some = (&mut self.decoder).take(left as u64);
+        let read = some.read_to_end(&mut self.message).map_err(|_| Inflate::Malformed)?;
+        if self.message.len() > self.limit {
+            return Err(Inflate::TooLong(self.limit));
+        }
+        if read == left {
+            return Ok(None);
+        }
+        // The check sum was right, and there is nothing behind it.
+        if self.decoder.get_ref().get_ref().has_remaining() {
+            return Err(Inflate::Malformed);
+        }
+        Ok(Some(std::mem::take(&mut self.message).into()))
+    }
+}
+
+/// Decompresses a whole message.
 pub(super) fn inflate(bytes: &[u8], limit: usize) -> Result<Bytes, Inflate> {
-    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    let mut decoder = GzDecoder::new(bytes);
-    let mut message = Vec::new();
-    (&mut decoder).take(most).read_to_end(&mut message).map_err(|_| Inflate::Malformed)?;
-    if message.len() > limit {
-        return Err(Inflate::TooLong(limit));
+    let mut inflating = Inflating::new(Bytes::copy_from_slice(bytes), limit);
+    loop {
+        if let Some(message) = inflating.step()? {
+            return Ok(message);
+        }
     }
-    // To the end of the check sum, and nothing behind it.
-    if decoder.read(&mut [0]).map_err(|_| Inflate::Malformed)? != 0 || !decoder.into_inner().is_empty() {
-        return Err(Inflate::Malformed);
-    }
-    Ok(message.into())
 }
 
 /// Appends the message, compressed.

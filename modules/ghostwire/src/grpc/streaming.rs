@@ -1,7 +1,7 @@
 //! Messages on their way in.
 
 use super::code::Code;
-use super::compression::{Encoding, Inflate, inflate};
+use super::compression::{Encoding, Inflate, Inflating};
 use super::frame::{Decoder, Frame, FrameError};
 use super::metadata::Metadata;
 use super::options::{Clock, Options};
@@ -12,6 +12,7 @@ use futures_util::Stream;
 use http::HeaderMap;
 use hyper::rt::Sleep;
 use prost::Message;
+use shroud_runtime::task::give_way;
 use std::fmt;
 use std::future::poll_fn;
 use std::marker::PhantomData;
@@ -45,6 +46,8 @@ struct Incoming {
     side: Side,
     /// For the end of the message that has begun.
     late: Option<Pin<Box<dyn Sleep>>>,
+    /// The message that is being decompressed.
+    inflating: Option<Box<Inflating>>,
     /// Once there is no more to come: the metadata of a good end.
     end: Option<Metadata>,
 }
@@ -52,7 +55,17 @@ struct Incoming {
 impl<T> Streaming<T> {
     pub(super) fn new(body: Body, encoding: Encoding, options: Options, clock: Clock, side: Side) -> Self {
         let decoder = Decoder::new(options.message_bytes);
-        let incoming = Incoming { body, decoder, encoding, options, clock, side, late: None, end: None };
+        let incoming = Incoming {
+            body,
+            decoder,
+            encoding,
+            options,
+            clock,
+            side,
+            late: None,
+            inflating: None,
+            end: None,
+        };
         Self { incoming, message: PhantomData }
     }
 
@@ -143,6 +156,7 @@ impl Incoming {
     /// Nothing more will be read: the peer is told by the drop of the body.
     fn give_up(&mut self) {
         self.body = Body::empty();
+        self.inflating = None;
         self.late = None;
         self.end.get_or_insert_default();
     }
@@ -154,8 +168,29 @@ impl Incoming {
             return Poll::Ready(Some(Err(deadline_exceeded())));
         }
         loop {
+            if let Some(inflating) = &mut self.inflating {
+                if !inflating.turn.enter() {
+                    return give_way(cx);
+                }
+                return match inflating.step() {
+                    Ok(None) => give_way(cx),
+                    Ok(Some(message)) => {
+                        self.inflating = None;
+                        Poll::Ready(Some(Ok(message)))
+                    }
+                    Err(error) => Poll::Ready(Some(Err(not_inflated(&error)))),
+                };
+            }
             match self.decoder.poll_frame() {
-                Ok(Some(frame)) => return Poll::Ready(Some(self.decompress(frame))),
+                Ok(Some(Frame { compressed: false, bytes })) => return Poll::Ready(Some(Ok(bytes))),
+                Ok(Some(_)) if self.encoding == Encoding::Identity => {
+                    let text = "a compressed message without grpc-encoding";
+                    return Poll::Ready(Some(Err(Status::new(Code::Internal, text))));
+                }
+                Ok(Some(Frame { bytes, .. })) => {
+                    self.inflating = Some(Box::new(Inflating::new(bytes, self.options.message_bytes)));
+                    continue;
+                }
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(Some(Err(refused(&error)))),
             }
@@ -183,22 +218,6 @@ impl Incoming {
         late.as_mut().poll(cx).map(|()| {
             let text = format!("a message did not arrive within {time:?}");
             Some(Err(Status::new(Code::DeadlineExceeded, text)))
-        })
-    }
-
-    fn decompress(&self, frame: Frame) -> Result<Bytes, Status> {
-        if !frame.compressed {
-            return Ok(frame.bytes);
-        }
-        if self.encoding == Encoding::Identity {
-            return Err(Status::new(Code::Internal, "a compressed message without grpc-encoding"));
-        }
-        inflate(&frame.bytes, self.options.message_bytes).map_err(|error| {
-            let code = match error {
-                Inflate::TooLong(_) => Code::ResourceExhausted,
-                Inflate::Malformed => Code::Internal,
-            };
-            Status::new(code, error.to_string())
         })
     }
 
@@ -233,6 +252,14 @@ impl Incoming {
 
 pub(super) fn deadline_exceeded() -> Status {
     Status::new(Code::DeadlineExceeded, "the deadline is over")
+}
+
+fn not_inflated(error: &Inflate) -> Status {
+    let code = match error {
+        Inflate::TooLong(_) => Code::ResourceExhausted,
+        Inflate::Malformed => Code::Internal,
+    };
+    Status::new(code, error.to_string())
 }
 
 fn refused(error: &FrameError) -> Status {

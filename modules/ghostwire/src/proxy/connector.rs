@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Bytes of a response's header: 502 beyond.
-const HEADER_BYTES: usize = 64 * 1024;
+const HEADER_BYTES: usize = 16 * 1024;
 
 /// A server could not be prepared for.
 #[derive(Debug, thiserror::Error)]

@@ -3,9 +3,10 @@
 use super::metrics::{Metrics, OpenGuard};
 use super::split::{self, Receiver, Sender};
 use crate::http::upgrade::{Seam, Transport, Upgraded};
+use crate::in_turn::InTurn;
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_io::{AsyncRead as _, AsyncWrite as _};
-use shroud_runtime::task::polled_at;
+use shroud_runtime::task::{give_way, polled_at};
 use shroud_websocket::{CloseCode, CloseFrame, Connection, End, Event, Message, SendError};
 use std::collections::VecDeque;
 use std::fmt;
@@ -74,6 +75,8 @@ pub(super) struct Core {
     seam: Seam,
     stopped: Option<Box<dyn Future<Output = ()> + Send + Unpin>>,
     armed: Option<Instant>,
+    /// Of a compressed message.
+    in_turn: InTurn,
     phase: Phase,
     end: Option<End>,
     metrics: Option<Metrics>,
@@ -101,6 +104,7 @@ impl WebSocket {
             stopped: Some(Box::new(seam.stopping.cancelled())),
             seam,
             armed: None,
+            in_turn: InTurn::default(),
             phase: Phase::Open,
             end: None,
             _open: metrics.as_ref().map(Metrics::open),
@@ -285,11 +289,22 @@ impl Core {
                     _ => Err(self.closed()),
                 });
             }
+            if self.machine.is_busy() && !self.in_turn.enter() {
+                return give_way(cx);
+            }
             let now = self.poll_time(cx);
-            match self.machine.poll_event(now, &mut self.input) {
+            let event = self.machine.poll_event(now, &mut self.input);
+            if !self.machine.is_busy() {
+                self.in_turn.leave();
+            }
+            match event {
                 Some(Event::Message(message)) => return Poll::Ready(Ok(Some(message))),
                 Some(Event::Closed(end)) => self.ended(now, end),
                 Some(_) => {}
+                None if self.machine.is_busy() => {
+                    let _ = self.poll_write(cx, now);
+                    return give_way(cx);
+                }
                 None => ready!(self.poll_progress(cx, now)),
             }
         }

@@ -1,14 +1,15 @@
 //! The process, the memory, the bystanders.
 
+use super::stage::{self, Place, apart, at};
 use crate::http::{Raw, Served, get};
-use crate::quic_hostile::exchange;
 use futures_util::future::join;
-use shroud::ghostwire::http::Metrics;
-use shroud::runtime::{Backend, Runtime};
-use shroud_quic::Connection;
+use shroud::ghostwire::http::{Handler, Limits, Metrics};
+use shroud::runtime::{Backend, Runtime, RuntimeExt};
+use shroud_quic::{Connection, Endpoint};
 use std::future::Future;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// What a flood may make the process grow by.
@@ -16,6 +17,18 @@ const MOST_GROWTH: u64 = 64 << 20;
 
 /// How often the bystander asks before and after.
 const ASKED: usize = 50;
+
+/// The same in a measurement, where its first answers do not count.
+const ASKED_APART: usize = 500;
+
+/// How much longer than idle the bystander may wait during a flood, and at most after it.
+const MOST_SLOWER: f64 = 5.0;
+
+/// How long a measurement looks for the bystander's answers to come as before.
+const LOOK: Duration = Duration::from_secs(6);
+
+/// When the last flood was over.
+static OVER: Mutex<Option<Instant>> = Mutex::new(None);
 
 /// Set in the process of one flood.
 const ALONE: &str = "SHROUD_ALONE";
@@ -26,11 +39,12 @@ const ALONE: &str = "SHROUD_ALONE";
 /// When the test does.
 pub fn alone<B, M, F>(backend: &B, name: &str, main: M)
 where
-    B: Backend,
+    B: Backend + Clone + Send + 'static,
     M: Fn(B::Runtime) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
     if std::env::var_os(ALONE).is_some() {
+        stage::set(backend);
         crate::run(backend, 1, main);
         return;
     }
@@ -46,16 +60,21 @@ where
         .output()
         .expect("a process");
     let said = String::from_utf8_lossy(&output.stdout);
-    said.lines()
-        .filter(|line| line.starts_with("flood"))
-        .for_each(|line| println!("{}: {line}", backend.name()));
+    let test = name.rsplit("::").next().unwrap_or(name);
+    // Both write behind "test NAME ... ".
+    println!();
+    for line in said.lines() {
+        if let Some(at) = line.find("flood ") {
+            println!("{} {test}: {}", backend.name(), &line[at..]);
+        }
+    }
     let faults = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {said}\n{faults}", output.status);
     assert!(said.contains("test result: ok. 1 passed"), "it did not run: {said}");
 }
 
 /// Somebody who only wants to be served.
-pub trait Bystander: Send {
+pub trait Bystander: Send + 'static {
     /// Asks once, and is answered.
     fn ask(&mut self) -> impl Future<Output = ()> + Send;
 }
@@ -68,10 +87,13 @@ impl<R: Runtime> Bystander for Raw<R> {
     }
 }
 
-/// Both ends of a QUIC connection.
-impl Bystander for (Connection, Connection) {
+/// A client of QUIC, whose server sends back what it says.
+impl<R: Runtime> Bystander for (Endpoint<R>, Connection) {
     async fn ask(&mut self) {
-        exchange(&self.0, &self.1).await;
+        let (mut send, mut receive) = self.1.open_bi().await.unwrap();
+        send.write_all(b"still served").await.unwrap();
+        send.finish().unwrap();
+        assert_eq!(receive.read_to_end(100).await.unwrap(), b"still served");
     }
 }
 
@@ -82,6 +104,71 @@ impl<R: Runtime> Bystander for crate::http3::Client<R> {
     }
 }
 
+/// A bystander in its place; taken out while it asks.
+pub struct InPlace<B>(Option<B>);
+
+/// Lets a bystander take its place.
+pub async fn bystander<R, B, F>(runtime: &R, make: impl FnOnce(R) -> F + Send + 'static) -> InPlace<B>
+where
+    R: Runtime,
+    B: Bystander,
+    F: Future<Output = B> + Send + 'static,
+{
+    InPlace(Some(at(runtime, Place::Bystander, make).await))
+}
+
+/// A bystander over HTTP/1.1.
+pub async fn http_bystander<R: Runtime>(runtime: &R, served: &Served) -> InPlace<Raw<R>> {
+    let address = served.address;
+    bystander(runtime, move |runtime| async move { Raw::connect(&runtime, address).await }).await
+}
+
+/// A server in the clear, in its place.
+pub async fn served<R: Runtime>(runtime: &R, handler: impl Handler, limits: Limits) -> Served {
+    let serve = move |runtime| async move { crate::http::serve(&runtime, handler, limits).await };
+    at(runtime, Place::Server, serve).await
+}
+
+impl<B> Drop for InPlace<B> {
+    fn drop(&mut self) {
+        if apart() {
+            // It belongs to another thread; the process ends soon.
+            std::mem::forget(self.0.take());
+        }
+    }
+}
+
+impl<B: Bystander> InPlace<B> {
+    /// Asks as long as `more` says, with some time in between when it is `patient`.
+    async fn ask<R: Runtime>(
+        &mut self,
+        runtime: &R,
+        patient: bool,
+        mut more: impl FnMut(usize) -> bool + Send + 'static,
+    ) -> Vec<Duration> {
+        let mut bystander = self.0.take().expect("one question at a time");
+        let asking = move |runtime: R| async move {
+            let mut times = Vec::new();
+            while more(times.len()) {
+                let begun: Instant = runtime.now();
+                bystander.ask().await;
+                times.push(runtime.now().saturating_duration_since(begun));
+                if patient {
+                    breathe(&runtime).await;
+                }
+            }
+            (bystander, times)
+        };
+        let (bystander, times) = at(runtime, Place::Bystander, asking).await;
+        self.0 = Some(bystander);
+        times
+    }
+
+    async fn times<R: Runtime>(&mut self, runtime: &R, count: usize) -> Vec<Duration> {
+        self.ask(runtime, apart(), move |asked| asked < count).await
+    }
+}
+
 /// Runs `attack` while the bystander asks, and holds the process to its promises. Prints what that was like.
 ///
 /// # Panics
@@ -89,51 +176,53 @@ impl<R: Runtime> Bystander for crate::http3::Client<R> {
 pub async fn withstand<R: Runtime, T>(
     runtime: &R,
     name: &str,
-    bystander: &mut impl Bystander,
+    bystander: &mut InPlace<impl Bystander>,
     attack: impl Future<Output = T> + Send,
 ) -> T {
-    let mut idle = ask(runtime, bystander, ASKED).await;
+    let asked = if apart() { ASKED_APART } else { ASKED };
+    if apart() {
+        bystander.times(runtime, asked / 4).await;
+    }
+    let mut idle = bystander.times(runtime, asked).await;
     forget_peak();
     let before = memory("VmRSS:");
     let begun = runtime.now();
-    let over = AtomicBool::new(false);
+    let over = Arc::new(AtomicBool::new(false));
+    let ended = Arc::clone(&over);
     let attack = async {
         let outcome = attack.await;
         over.store(true, Ordering::Relaxed);
         outcome
     };
-    let asking = async {
-        let mut times = Vec::new();
-        while !over.load(Ordering::Relaxed) {
-            times.extend(ask(runtime, bystander, 1).await);
-            breathe(runtime).await;
-        }
-        times
-    };
+    let asking = bystander.ask(runtime, true, move |_| !ended.load(Ordering::Relaxed));
     let (outcome, mut during) = join(attack, asking).await;
     let growth = memory("VmHWM:").saturating_sub(before);
     let took = runtime.now().saturating_duration_since(begun);
-    let mut after = ask(runtime, bystander, ASKED).await;
+    *OVER.lock().expect("a time") = Some(runtime.now());
+    let (count, idle, during) = (during.len(), p99(&mut idle), p99(&mut during));
+    let mut after = p99(&mut bystander.times(runtime, ASKED).await);
+    // A measurement looks when its answers come as before.
+    while apart() && after > idle.mul_f64(MOST_SLOWER) && since_over(runtime) < LOOK {
+        after = p99(&mut bystander.times(runtime, ASKED).await);
+    }
+    let micros = |time: Duration| time.as_micros();
+    // `benches/floods` reads this.
     println!(
-        "flood {name}: {took:.1?}, grew by {} KiB; bystander p99 {:?} idle, {:?} during ({} asked), {:?} after",
+        "flood {name}: {} ms, grew by {} KiB; bystander p99 {} us idle, {} us during ({count} asked), {} us after {} ms",
+        took.as_millis(),
         growth >> 10,
-        p99(&mut idle),
-        p99(&mut during),
-        during.len(),
-        p99(&mut after),
+        micros(idle),
+        micros(during),
+        micros(after),
+        since_over(runtime).as_millis(),
     );
     assert!(growth <= MOST_GROWTH, "{name}: grew by {growth} bytes");
     outcome
 }
 
-async fn ask(runtime: &impl Runtime, bystander: &mut impl Bystander, count: usize) -> Vec<Duration> {
-    let mut times = Vec::with_capacity(count);
-    for _ in 0..count {
-        let begun: Instant = runtime.now();
-        bystander.ask().await;
-        times.push(runtime.now().saturating_duration_since(begun));
-    }
-    times
+fn since_over(runtime: &impl Runtime) -> Duration {
+    let over = OVER.lock().expect("a time").expect("a flood that is over");
+    runtime.now().saturating_duration_since(over)
 }
 
 fn p99(times: &mut [Duration]) -> Duration {
@@ -143,16 +232,20 @@ fn p99(times: &mut [Duration]) -> Duration {
 
 /// Lets others have the thread.
 pub async fn breathe(runtime: &impl Runtime) {
-    use shroud::runtime::RuntimeExt as _;
     runtime.sleep(Duration::from_micros(200)).await;
 }
 
 /// Waits until only the bystander is connected and nothing is in work.
 pub async fn settle(runtime: &impl Runtime, served: &Served) {
-    use shroud::runtime::RuntimeExt as _;
     while served.metrics.connections() > 1 || !crate::http2_hostile::in_work(served, 0) {
         runtime.sleep(Duration::from_millis(5)).await;
     }
+    settled(runtime);
+}
+
+/// Says how long after the flood nothing was left of it.
+pub fn settled(runtime: &impl Runtime) {
+    println!("flood settled: after {} ms", since_over(runtime).as_millis());
 }
 
 /// Connections that the server has accepted so far.

@@ -1,8 +1,9 @@
 //! HTTP/3.
 
-use super::harness::{breathe, withstand};
+use super::harness::{InPlace, breathe, bystander, settled, withstand};
 use super::http1::impatient;
-use crate::http3::{Served, routes, serve};
+use super::stage::{Place, at};
+use crate::http3::{Client, Served, routes, serve};
 use crate::quic_hostile::tamper::integer;
 use bytes::Bytes;
 use shroud::ghostwire::http::Body;
@@ -35,11 +36,13 @@ impl<H: Handler> Handler for Large<H> {
     }
 }
 
-async fn served<R: Runtime>(runtime: &R) -> (Served, crate::http3::Client<R>) {
+async fn served<R: Runtime>(runtime: &R) -> (Served, InPlace<Client<R>>) {
     let handler = Large(routes(), Bytes::from(vec![b'x'; 4 << 20]));
-    let served = serve(runtime, handler, impatient()).await;
-    let client = served.client(runtime).await;
-    (served, client)
+    let serve = move |runtime| async move { serve(&runtime, handler, impatient()).await };
+    let served = at(runtime, Place::Server, serve).await;
+    let (config, address) = (served.config(), served.address);
+    let client = move |runtime| async move { Client::new(&runtime, config, address).await };
+    (served, bystander(runtime, client).await)
 }
 
 /// A connection that has said hello, and holds its control stream.
@@ -55,6 +58,7 @@ async fn settle(runtime: &impl Runtime, served: &Served) {
     while served.metrics.connections() > 1 {
         runtime.sleep(Duration::from_millis(5)).await;
     }
+    settled(runtime);
 }
 
 /// A request on a stream of its own; `None` when the connection is gone.

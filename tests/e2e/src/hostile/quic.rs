@@ -1,39 +1,78 @@
 //! QUIC itself.
 
-use super::harness::{breathe, withstand};
-use crate::quic::support::{Identity, PROTOCOL, Pair, local};
+use super::harness::{InPlace, breathe, bystander, settled, withstand};
+use super::stage::{Place, at};
+use crate::quic::support::{Identity, NAME, PROTOCOL, local};
 use crate::quic_hostile::tamper::{Client, integer, integers};
 use crate::quic_hostile::{first_flight, take_all};
 use shroud::runtime::net::DatagramExt;
-use shroud::runtime::{DatagramOptions, Runtime, RuntimeExt};
-use shroud_quic::{Connection, Limits, ServerConfig};
+use shroud::runtime::{DatagramOptions, Runtime, RuntimeExt, Task};
+use shroud_quic::{
+    Connection, ConnectionError, Endpoint, EndpointConfig, Limits, ServerConfig, TransportErrorCode, VarInt,
+};
 use std::time::Duration;
 
-/// A server, a bystander of it, and its address.
-async fn pair<R: Runtime>(runtime: &R) -> (Identity, Pair<R>, (Connection, Connection)) {
+/// Limits that are over soon.
+fn impatient() -> Limits {
+    Limits { handshake_time: Duration::from_secs(1), ..Limits::default() }
+}
+
+/// Who is attacked.
+struct Attacked<R: Runtime> {
+    identity: Identity,
+    server: Endpoint<R>,
+    _serving: Task<()>,
+}
+
+/// A server that sends back what its first client says, and what later ones say is let go of. The first is a bystander.
+async fn attacked<R: Runtime>(
+    runtime: &R,
+    limits: Limits,
+) -> (Attacked<R>, InPlace<(Endpoint<R>, Connection)>) {
     let identity = Identity::generate();
-    let limits = Limits { handshake_time: Duration::from_secs(1), ..Limits::default() };
-    let server = ServerConfig { limits, ..identity.server() };
-    let pair = Pair::with(runtime, &server, identity.client()).await;
-    let bystander = pair.connect().await;
-    (identity, pair, bystander)
+    let mut config = ServerConfig { limits, ..identity.server() };
+    config.transport.idle_timeout = Some(Duration::from_secs(1));
+    let serve = move |runtime: R| async move {
+        let server = Endpoint::server(&runtime, local(), &EndpointConfig::default(), &config).await.unwrap();
+        let serving = runtime.spawn("serve", echo_one(runtime.clone(), server.clone()));
+        (server, serving)
+    };
+    let (server, serving) = at(runtime, Place::Server, serve).await;
+    let (config, address) = (identity.client(), server.local_addr());
+    let connect = move |runtime: R| async move {
+        let client = Endpoint::client(&runtime, local(), &EndpointConfig::default()).await.unwrap();
+        let connection = client.connect(&config, address, NAME).unwrap().await.unwrap();
+        (client, connection)
+    };
+    let bystander = bystander(runtime, connect).await;
+    (Attacked { identity, server, _serving: serving }, bystander)
+}
+
+async fn echo_one<R: Runtime>(runtime: R, server: Endpoint<R>) {
+    let first = server.accept().await.expect("a client").await.expect("a connection");
+    let _others = take_all(&runtime, &server);
+    while let Ok((mut send, mut receive)) = first.accept_bi().await {
+        let said = receive.read_to_end(100).await.expect("a question");
+        send.write_all(&said).await.expect("sent");
+        send.finish().expect("finished");
+    }
 }
 
 /// Waits until only the bystander is left.
-async fn settle<R: Runtime>(runtime: &R, pair: &Pair<R>) {
-    while pair.server.stats().connections > 1 || pair.server.stats().half_open > 0 {
+async fn settle<R: Runtime>(runtime: &R, server: &Endpoint<R>) {
+    while server.stats().connections > 1 || server.stats().half_open > 0 {
         runtime.sleep(Duration::from_millis(20)).await;
     }
+    settled(runtime);
 }
 
 /// First packets without end from addresses that never answer; what is sent to them is at most three times what came.
 pub async fn first_packets<R: Runtime>(runtime: R) {
-    let (identity, pair, mut bystander) = pair(&runtime).await;
-    let _taken = take_all(&runtime, &pair.server);
-    let to = pair.server.local_addr();
+    let (Attacked { identity, server, _serving }, mut bystander) = attacked(&runtime, impatient()).await;
+    let to = server.local_addr();
     let flood = async {
         let socket = runtime.bind(local(), DatagramOptions::default()).await.unwrap();
-        let (mut sent, before) = (0, pair.server.stats().sent_bytes);
+        let (mut sent, before) = (0, server.stats().sent_bytes);
         for round in 0..1000 {
             for datagram in first_flight(&runtime, &identity, to) {
                 sent += datagram.len() as u64;
@@ -43,10 +82,10 @@ pub async fn first_packets<R: Runtime>(runtime: R) {
                 breathe(&runtime).await;
             }
         }
-        (sent, pair.server.stats().sent_bytes - before)
+        (sent, server.stats().sent_bytes - before)
     };
     let (sent, answered) = withstand(&runtime, "first packets", &mut bystander, flood).await;
-    settle(&runtime, &pair).await;
+    settle(&runtime, &server).await;
     // The bystander's own packets are few; each half-open connection may have gone over by the rest of a datagram.
     let most = 3 * sent + 1200 * Limits::default().half_open as u64;
     assert!(answered <= most, "{answered} bytes for {sent}");
@@ -55,8 +94,8 @@ pub async fn first_packets<R: Runtime>(runtime: R) {
 
 /// Random bytes under headers that look right, and packets of the bystander's connection that are not.
 pub async fn garbage<R: Runtime>(runtime: R) {
-    let (identity, pair, mut bystander) = pair(&runtime).await;
-    let to = pair.server.local_addr();
+    let (Attacked { identity, server, _serving }, mut bystander) = attacked(&runtime, impatient()).await;
+    let to = server.local_addr();
     let whole = first_flight(&runtime, &identity, to).remove(0);
     let flood = async {
         let socket = runtime.bind(local(), DatagramOptions::default()).await.unwrap();
@@ -78,7 +117,42 @@ pub async fn garbage<R: Runtime>(runtime: R) {
         }
     };
     withstand(&runtime, "garbage", &mut bystander, flood).await;
-    settle(&runtime, &pair).await;
+    settle(&runtime, &server).await;
+}
+
+/// Up to the limit, and three times as many: the server refuses in its first packet, and keeps whom it has.
+pub async fn quic_connections_past_the_limit<R: Runtime>(runtime: R) {
+    const CONNECTIONS: usize = 100;
+    let limits = Limits {
+        connections: CONNECTIONS,
+        half_open: CONNECTIONS,
+        half_open_free: CONNECTIONS,
+        ..impatient()
+    };
+    let (Attacked { identity, server, _serving }, mut bystander) = attacked(&runtime, limits).await;
+    let (to, config) = (server.local_addr(), identity.client());
+    let client = Endpoint::client(&runtime, local(), &EndpointConfig::default()).await.unwrap();
+    let flood = async {
+        let mut held = Vec::new();
+        for _ in 1..CONNECTIONS {
+            held.push(client.connect(&config, to, NAME).unwrap().await.expect("within the limit"));
+        }
+        for _ in 0..2 * CONNECTIONS {
+            let refused = client.connect(&config, to, NAME).unwrap().await.err();
+            let right = matches!(
+                refused,
+                Some(ConnectionError::PeerTransport { code: TransportErrorCode::CONNECTION_REFUSED, .. })
+            );
+            assert!(right, "{refused:?}");
+        }
+        for connection in &held {
+            assert_eq!(connection.close_reason(), None, "still served");
+            connection.close(VarInt::from_u32(0), b"");
+        }
+    };
+    withstand(&runtime, "connections past the limit", &mut bystander, flood).await;
+    settle(&runtime, &server).await;
+    client.connect(&config, to, NAME).unwrap().await.expect("there is room again");
 }
 
 /// Packets full of the same frames, on connections that are in order otherwise.
@@ -88,9 +162,8 @@ async fn frames<R: Runtime>(
     packets: u64,
     make: impl Fn(&[u8], u64) -> Vec<u8> + Send + Sync,
 ) {
-    let (identity, pair, mut bystander) = pair(runtime).await;
-    let _taken = take_all(runtime, &pair.server);
-    let to = pair.server.local_addr();
+    let (Attacked { identity, server, _serving }, mut bystander) = attacked(runtime, impatient()).await;
+    let to = server.local_addr();
     let flood = async {
         for _ in 0..2 {
             let mut hostile = Client::connect(runtime, &identity, to, PROTOCOL).await;
@@ -108,6 +181,7 @@ async fn frames<R: Runtime>(
         }
     };
     withstand(runtime, name, &mut bystander, flood).await;
+    settle(runtime, &server).await;
 }
 
 /// Ids that are given and retired without end (CVE-2024-22189), and the server's own that are retired as fast.

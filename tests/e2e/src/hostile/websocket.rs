@@ -1,8 +1,8 @@
 //! WebSocket.
 
-use super::harness::{breathe, settle, withstand};
+use super::harness::{self, InPlace, breathe, http_bystander, settle, withstand};
 use super::http1::impatient;
-use crate::http::{Raw, Served, routes, serve};
+use crate::http::{Raw, Served, routes};
 use crate::websocket::{frame, handshake};
 use futures_util::AsyncWriteExt;
 use shroud::ghostwire::websocket::{self, Options, Settings};
@@ -11,12 +11,12 @@ use std::time::Duration;
 
 const ROUNDS: usize = 8;
 
-async fn served<R: Runtime>(runtime: &R) -> (Served, Raw<R>) {
+async fn served<R: Runtime>(runtime: &R) -> (Served, InPlace<Raw<R>>) {
     let settings = Settings { write_time: Duration::from_millis(700), ..Settings::default() };
     let options = Options { settings, ..Options::default() };
     let router = routes().get("/echo", websocket::serve(options, crate::websocket::echo));
-    let served = serve(runtime, router, impatient()).await;
-    let bystander = Raw::connect(runtime, served.address).await;
+    let served = harness::served(runtime, router, impatient()).await;
+    let bystander = http_bystander(runtime, &served).await;
     (served, bystander)
 }
 

@@ -1,5 +1,6 @@
 //! New connections: through a proxy or directly, with TLS or without, for HTTP/1.1 or HTTP/2.
 
+use super::super::limits::MIN_BUFFER;
 use super::exclusive::Open;
 use super::multiplexed::{Multiplexed, Spawner};
 use super::pool::Place;
@@ -84,6 +85,8 @@ impl<R: Runtime> Client<R> {
         if !multiplexed {
             let (sender, connection) = http1::Builder::new()
                 .max_header_size(limits.header_bytes)
+                // Else what a slow taker of a body leaves there grows to 400 KiB.
+                .max_buf_size(limits.header_bytes.saturating_add(MIN_BUFFER))
                 .handshake(io)
                 .await
                 .map_err(ClientError::Connection)?;
