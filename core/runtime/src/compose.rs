@@ -270,16 +270,10 @@ impl<E: Executor, I: Io> Runtime for Composed<E, I> {
         self.shared.io.listen(address, options)
     }
 
-    fn connect(
-        &self,
-        address: SocketAddr,
-        options: ConnectOptions,
-    ) -> impl Future<Output = io::Result<Self::Stream>> + Send {
-        async move {
-            poll_fn(poll_budget).await;
-            count(CONNECT);
-            self.shared.io.connect(address, options).await
-        }
+    async fn connect(&self, address: SocketAddr, options: ConnectOptions) -> io::Result<Self::Stream> {
+        poll_fn(poll_budget).await;
+        count(CONNECT);
+        self.shared.io.connect(address, options).await
     }
 
     fn bind(

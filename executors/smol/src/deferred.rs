@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 /// Long enough for the timer not to be due before the reactor is looked at.
@@ -42,7 +42,7 @@ pub(crate) fn wake_later(waker: &Waker) {
         if is_first {
             let all = Waker::from(Arc::clone(waiting));
             let due = Pin::new(timer.insert(Timer::after(PAUSE))).poll(&mut Context::from_waker(&all));
-            if let Poll::Ready(_) = due {
+            if due.is_ready() {
                 all.wake();
             }
         }
