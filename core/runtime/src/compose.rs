@@ -7,9 +7,9 @@ use crate::net::{ByteStream, ConnectOptions, Datagram, DatagramOptions, ListenOp
 use crate::runtime::{Lost, Runtime, RuntimeExt};
 use crate::shard::Shard;
 use crate::sync::oneshot;
-use crate::task::{CONNECT, Class, Supervised, Task, TaskError, Tree, count, poll_budget};
+use crate::task::{Class, Supervised, Task, TaskError, Tree};
 use crate::time::Alarm;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -270,10 +270,12 @@ impl<E: Executor, I: Io> Runtime for Composed<E, I> {
         self.shared.io.listen(address, options)
     }
 
-    async fn connect(&self, address: SocketAddr, options: ConnectOptions) -> io::Result<Self::Stream> {
-        poll_fn(poll_budget).await;
-        count(CONNECT);
-        self.shared.io.connect(address, options).await
+    fn connect(
+        &self,
+        address: SocketAddr,
+        options: ConnectOptions,
+    ) -> impl Future<Output = io::Result<Self::Stream>> + Send {
+        self.shared.io.connect(address, options)
     }
 
     fn bind(

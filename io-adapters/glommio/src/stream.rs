@@ -7,7 +7,7 @@ use rustix::net::{SendAncillaryBuffer, SendFlags};
 use send_wrapper::SendWrapper;
 use shroud_io_readiness::tcp;
 use shroud_runtime::net::ReadUninit;
-use shroud_runtime::task::{poll_budget, spend};
+use shroud_runtime::task::poll_budget;
 use shroud_runtime::{ByteStream, ConnectOptions};
 use socket2::SockRef;
 use std::future::poll_fn;
@@ -58,12 +58,6 @@ impl GlommioStream {
     }
 }
 
-/// Counts what has been moved.
-fn spent(count: usize) -> usize {
-    spend(count);
-    count
-}
-
 impl AsyncRead for GlommioStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -71,7 +65,7 @@ impl AsyncRead for GlommioStream {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         ready!(poll_budget(cx));
-        self.glommio().poll_read(cx, buffer).map_ok(spent)
+        self.glommio().poll_read(cx, buffer)
     }
 }
 
@@ -80,7 +74,7 @@ impl AsyncWrite for GlommioStream {
         ready!(poll_budget(cx));
         match rustix::io::retry_on_intr(|| rustix::net::send(self.descriptor(), bytes, SEND)) {
             Err(rustix::io::Errno::AGAIN) => self.glommio().poll_write(cx, bytes),
-            result => Poll::Ready(result.map(spent).map_err(io::Error::from)),
+            result => Poll::Ready(result.map_err(io::Error::from)),
         }
     }
 
@@ -99,7 +93,7 @@ impl AsyncWrite for GlommioStream {
                 let first = parts.iter().find(|part| !part.is_empty());
                 self.glommio().poll_write(cx, first.map_or(&[], |part| part))
             }
-            result => Poll::Ready(result.map(spent).map_err(io::Error::from)),
+            result => Poll::Ready(result.map_err(io::Error::from)),
         }
     }
 

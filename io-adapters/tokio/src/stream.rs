@@ -5,7 +5,6 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use shroud_io_readiness::tcp;
 use shroud_runtime::ByteStream;
 use shroud_runtime::net::ReadUninit;
-use shroud_runtime::task::{poll_budget, spend};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
@@ -37,7 +36,6 @@ impl TokioStream {
         room: usize,
         mut read: impl FnMut(&TcpStream) -> rustix::io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        ready!(poll_budget(cx));
         loop {
             ready!(self.stream.poll_read_ready(cx))?;
             let mut got = None;
@@ -48,18 +46,12 @@ impl TokioStream {
                 if 0 < count && count < room { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
             });
             match (got, tried) {
-                (Some(count), _) => return Poll::Ready(Ok(spent(count))),
+                (Some(count), _) => return Poll::Ready(Ok(count)),
                 (None, Err(error)) if is_passing(&error) => {}
                 (None, tried) => return Poll::Ready(tried.map(|()| 0)),
             }
         }
     }
-}
-
-/// Counts what has been moved.
-fn spent(count: usize) -> usize {
-    spend(count);
-    count
 }
 
 /// Not ready after all, or interrupted by a signal: to be tried again.
@@ -95,7 +87,6 @@ impl ReadUninit for TokioStream {
 
 impl AsyncWrite for TokioStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(poll_budget(cx));
         loop {
             ready!(self.stream.poll_write_ready(cx))?;
             let mut sent = None;
@@ -106,7 +97,7 @@ impl AsyncWrite for TokioStream {
                 if 0 < count && count < buffer.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
             });
             match (sent, tried) {
-                (Some(count), _) => return Poll::Ready(Ok(spent(count))),
+                (Some(count), _) => return Poll::Ready(Ok(count)),
                 (None, Err(error)) if is_passing(&error) => {}
                 (None, tried) => return Poll::Ready(tried.map(|()| 0)),
             }
@@ -118,9 +109,7 @@ impl AsyncWrite for TokioStream {
         cx: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(poll_budget(cx));
-        let polled = tokio::io::AsyncWrite::poll_write_vectored(Pin::new(&mut self.stream), cx, buffers);
-        polled.map_ok(spent)
+        tokio::io::AsyncWrite::poll_write_vectored(Pin::new(&mut self.stream), cx, buffers)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -8,12 +8,6 @@ use std::time::Instant;
 /// part of a millisecond.
 const OPERATIONS: u32 = 128;
 
-/// Bytes that count as one more operation: a task moves 128 KiB in one poll, at some 30 µs of copying.
-const BYTES: usize = 1024;
-
-/// Operations that a connection to be made counts as: some 50 µs in the kernel.
-pub(crate) const CONNECT: u32 = 16;
-
 thread_local! {
     /// The turn of the task that this thread is polling; nobody is held back outside of a task.
     static TURN: Cell<Turn> = const { Cell::new(Turn { left: u32::MAX, began: None, defer: Waker::wake_by_ref }) };
@@ -70,24 +64,6 @@ pub fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
     Poll::Ready(())
 }
 
-/// Called by adapters after an operation that has moved so many bytes: many use up the task's turn sooner.
-pub fn spend(bytes: usize) {
-    if bytes >= BYTES {
-        count(u32::try_from(bytes / BYTES).unwrap_or(u32::MAX));
-    }
-}
-
-/// Counts more operations of the present turn.
-pub(crate) fn count(operations: u32) {
-    let _ = TURN.try_with(|turn| {
-        let now = turn.get();
-        // Outside of a task nobody is held back.
-        if now.began.is_some() {
-            turn.set(Turn { left: now.left.saturating_sub(operations), ..now });
-        }
-    });
-}
-
 /// Always pending, and polled again once others have had their turn: for a task that could go on, but has worked for long
 /// enough (some 100 µs).
 pub fn give_way<T>(cx: &mut Context<'_>) -> Poll<T> {
@@ -134,14 +110,7 @@ mod tests {
         assert!(poll_budget(&mut cx).is_pending());
         assert!(poll_budget(&mut cx).is_pending());
         end(before);
-        let before = begin(now, &own, Waker::wake_by_ref);
-        spend(BYTES * (OPERATIONS as usize - 1) + 1);
-        spend(BYTES - 1);
-        assert!(poll_budget(&mut cx).is_ready());
-        assert!(poll_budget(&mut cx).is_pending());
-        end(before);
         assert_eq!(polled_at(&own), None);
-        spend(usize::MAX);
         for _ in 0..10 * OPERATIONS {
             assert!(poll_budget(&mut cx).is_ready());
         }

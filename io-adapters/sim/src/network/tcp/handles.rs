@@ -6,7 +6,7 @@ use crate::host::Owner;
 use crate::universe::Universe;
 use futures_io::{AsyncRead, AsyncWrite};
 use shroud_runtime::net::ReadUninit;
-use shroud_runtime::task::{poll_budget, spend};
+use shroud_runtime::task::poll_budget;
 use shroud_runtime::{ByteStream, ConnectOptions, ListenOptions, Listener};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -36,15 +36,9 @@ impl SimStream {
         ready!(poll_budget(cx));
         self.universe.with(|world| {
             world.alive(self.owner).ok_or_else(dead)?;
-            world.poll_write(self.key, self.side, buffers, cx).map_ok(spent)
+            world.poll_write(self.key, self.side, buffers, cx)
         })
     }
-}
-
-/// Counts what has been moved.
-fn spent(count: usize) -> usize {
-    spend(count);
-    count
 }
 
 impl AsyncRead for SimStream {
@@ -52,7 +46,7 @@ impl AsyncRead for SimStream {
         ready!(poll_budget(cx));
         self.universe.with(|world| {
             world.alive(self.owner).ok_or_else(dead)?;
-            world.poll_read(self.key, self.side, buffer, cx).map_ok(spent)
+            world.poll_read(self.key, self.side, buffer, cx)
         })
     }
 }
