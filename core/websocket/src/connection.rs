@@ -78,8 +78,7 @@ enum State {
 /// One side of a connection.
 ///
 /// Bytes that arrived are given to [`Connection::poll_event`], which is called until it gives no more and is not
-/// [busy](Connection::is_busy); then
-/// [`Connection::poll_transmit`], until it gives no more; [`Connection::deadline`] says when
+/// [busy](Connection::is_busy); then [`Connection::poll_transmit`], until it gives no more; [`Connection::deadline`] says when
 /// [`Connection::handle_timeout`] is due. Events and bytes to transmit are two queues because a driver that cannot
 /// write for the moment must still read, and one that has no use for a message yet must still write.
 ///
@@ -298,7 +297,7 @@ impl Connection {
     }
 
     /// Whether [`Connection::poll_event`] has just stopped in the middle of a compressed message, after decompressing 64 KiB or
-    /// somewhat more (at most 320 KiB): let others run, then call it again, without waiting for more to arrive.
+    /// somewhat more (what 256 compressed bytes may become more, less than 325 KiB in all): let others run, then call it again, without waiting for more to arrive.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.state != State::Closed && self.inbound.is_busy()

@@ -91,7 +91,7 @@ fn a_bomb_is_decompressed_in_turns() {
         turns += 1;
     };
     assert_eq!(message.len(), LENGTH);
-    assert!(turns >= LENGTH / (320 << 10), "{turns}");
+    assert!(turns >= LENGTH / (325 << 10), "{turns}");
     assert!(server.machine.poll_event(pair.now, &mut server.input).is_none() && !server.machine.is_busy());
 }
 
