@@ -9,6 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
 use std::thread::{self, ThreadId};
 
 /// A task on its way to its thread.
@@ -92,6 +93,10 @@ impl Executor for GlommioExecutor {
             // Dropped when the executor has ended.
             let _ = shared.arriving.try_send(Box::pin(task));
         }
+    }
+
+    fn defer(waker: &Waker) {
+        Turns::here().wake_next_turn(waker);
     }
 }
 

@@ -108,15 +108,20 @@ impl Turns {
             return Poll::Ready(());
         }
         self.ended.set(now);
+        self.wake_next_turn(cx.waker());
+        Poll::Pending
+    }
+
+    /// Wakes a task of this shard when the reactor has been looked at.
+    pub(crate) fn wake_next_turn(&self, waker: &Waker) {
         let mut waiting = self.waiting.borrow_mut();
-        waiting.push(cx.waker().clone());
+        waiting.push(waker.clone());
         if waiting.len() == 1 {
             self.called.set(true);
             if let Some(pulse) = self.pulse.take() {
                 pulse.wake();
             }
         }
-        Poll::Pending
     }
 }
 

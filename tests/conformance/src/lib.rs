@@ -72,6 +72,7 @@ macro_rules! suite {
                     statistics_count_polls_and_endings,
                     foreign_threads_may_spawn,
                     busy_tasks_starve_nobody,
+                    those_who_give_way_let_ready_io_in,
                     a_task_whose_io_is_always_ready_starves_nobody,
                 }
                 timers {

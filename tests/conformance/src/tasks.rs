@@ -6,14 +6,16 @@ use futures_util::{AsyncReadExt, AsyncWriteExt};
 use shroud_runtime::flow::join;
 use shroud_runtime::net::{DatagramExt, ListenerExt};
 use shroud_runtime::sync::{channel, oneshot};
-use shroud_runtime::task::BLOCKING_POLL;
+use shroud_runtime::task::{BLOCKING_POLL, give_way};
 use shroud_runtime::{
     Backend, Class, ConnectOptions, Datagram, DatagramOptions, ListenOptions, Listener, Runtime, RuntimeExt,
     Task, TaskError, Topology,
 };
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::io::IoSlice;
+use std::mem::replace;
 use std::sync::mpsc;
+use std::task::Poll;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
@@ -413,6 +415,41 @@ pub fn busy_tasks_starve_nobody<B: Backend>(backend: &B) {
         for spinner in spinners {
             assert!(spinner.await.expect("it ends") > 0);
         }
+    });
+}
+
+/// A task that gives way while it could go on is polled again after others have heard of their I/O, and soon.
+pub fn those_who_give_way_let_ready_io_in<B: Backend>(backend: &B) {
+    let name = backend.name();
+    alone(backend, move |rt| async move {
+        let mut listener = rt.listen(loopback(), ListenOptions::default()).await.expect("it listens");
+        let address = listener.local_addr().expect("it is bound");
+        let (accepted, connected) =
+            join(listener.accept(), rt.connect(address, ConnectOptions::default())).await;
+        let (mut near, mut far) = (connected.expect("it connects"), accepted.expect("it accepts").0);
+        let heard = Flag::default();
+        let raise = heard.clone();
+        let waits = rt.start("waits", async move {
+            far.read_exact(&mut [0]).await.expect("it reads");
+            raise.raise();
+        });
+        // It waits for its socket by now.
+        rt.sleep(Duration::from_millis(5)).await;
+        let gives = rt.start("gives way", async move {
+            near.write_all(b"x").await.expect("it writes");
+            let mut turns = 0_u32;
+            while !heard.is_raised() {
+                turns += 1;
+                let mut gave = false;
+                poll_fn(|cx| if replace(&mut gave, true) { Poll::Ready(()) } else { give_way(cx) }).await;
+            }
+            turns
+        });
+        let turns = gives.await.expect("it ends");
+        waits.await.expect("it ends");
+        // One that only woke itself would have many hundreds, as one has whose reactor is another thread's.
+        let own_reactor = name != "tokio+async-io";
+        assert!(turns >= 1 && (turns <= 50 || !own_reactor), "{turns}");
     });
 }
 
