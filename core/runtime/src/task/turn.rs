@@ -64,6 +64,12 @@ pub fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
     Poll::Ready(())
 }
 
+/// Whether the task that is being polled may do no more I/O in this poll: trying again before the next one is in vain.
+#[must_use]
+pub fn is_spent() -> bool {
+    TURN.try_with(|turn| turn.get().left == 0).unwrap_or(false)
+}
+
 /// Always pending, and polled again once others have had their turn: for a task that could go on, but has worked for long
 /// enough (some 100 µs).
 pub fn give_way<T>(cx: &mut Context<'_>) -> Poll<T> {
@@ -105,9 +111,9 @@ mod tests {
         let before = begin(now, &own, Waker::wake_by_ref);
         assert_eq!((polled_at(&own), polled_at(&foreign)), (Some(now), None));
         for _ in 0..OPERATIONS {
-            assert!(poll_budget(&mut cx).is_ready());
+            assert!(!is_spent() && poll_budget(&mut cx).is_ready());
         }
-        assert!(poll_budget(&mut cx).is_pending());
+        assert!(is_spent() && poll_budget(&mut cx).is_pending());
         assert!(poll_budget(&mut cx).is_pending());
         end(before);
         assert_eq!(polled_at(&own), None);

@@ -15,6 +15,7 @@ use hyper::client::conn::http2::SendRequest;
 use hyper::rt::{Executor, Sleep};
 use shroud_runtime::Runtime;
 use shroud_runtime::sync::AtomicWaker;
+use shroud_runtime::task::is_spent;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -215,6 +216,10 @@ impl Driver {
             drop(machine);
             if !self.again.load(Ordering::SeqCst) {
                 return;
+            }
+            // With its turn over, a task that reads one stream to write another would want this for ever.
+            if is_spent() {
+                return self.waiting.wake_by_ref();
             }
         }
     }
