@@ -8,7 +8,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// A non-blocking listening socket. Accepted connections inherit `TCP_NODELAY` from it.
+/// A non-blocking listening socket. Accepted connections inherit `TCP_NODELAY` and `TCP_NOTSENT_LOWAT` from it.
 ///
 /// # Errors
 /// As `socket(2)`, `setsockopt(2)`, `bind(2)` and `listen(2)`.
@@ -20,6 +20,7 @@ pub fn listen(address: SocketAddr, options: ListenOptions) -> io::Result<TcpList
         socket.set_reuse_port(true)?;
     }
     socket.set_tcp_nodelay(options.nodelay)?;
+    socket.set_tcp_notsent_lowat(options.unsent_bytes)?;
     socket.bind(&SockAddr::from(address))?;
     socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
@@ -59,6 +60,7 @@ pub fn is_passing(errno: i32) -> bool {
 pub fn start_connect(address: SocketAddr, options: ConnectOptions) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_tcp_nodelay(options.nodelay)?;
+    socket.set_tcp_notsent_lowat(options.unsent_bytes)?;
     if let Some(local) = options.local {
         socket.set_reuse_address(true)?;
         socket.bind(&SockAddr::from(local))?;
@@ -117,14 +119,16 @@ mod tests {
     }
 
     #[test]
-    fn accepted_connections_inherit_nodelay_and_do_not_block() {
-        for nodelay in [true, false] {
-            let listener = listen(loopback(), ListenOptions { nodelay, ..ListenOptions::default() }).unwrap();
+    fn accepted_connections_inherit_options_and_do_not_block() {
+        for (nodelay, unsent_bytes) in [(true, 4096), (false, 1 << 20)] {
+            let options = ListenOptions { nodelay, unsent_bytes, ..ListenOptions::default() };
+            let listener = listen(loopback(), options).unwrap();
             assert_eq!(accept(&listener).unwrap_err().kind(), io::ErrorKind::WouldBlock);
             let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (mut accepted, peer) = accept(&listener).unwrap();
             assert_eq!(peer, client.local_addr().unwrap());
             assert_eq!(accepted.nodelay().unwrap(), nodelay);
+            assert_eq!(SockRef::from(&accepted).tcp_notsent_lowat().unwrap(), unsent_bytes);
             assert_eq!(accepted.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         }
     }

@@ -64,11 +64,17 @@ pub struct ListenOptions {
     pub reuse_port: bool,
     /// Set `TCP_NODELAY` on accepted connections.
     pub nodelay: bool,
+    /// For accepted connections, as [`ConnectOptions::unsent_bytes`].
+    pub unsent_bytes: u32,
 }
+
+/// What the kernel takes for a connection by default beyond what it may send: enough to keep any link busy while the writer is
+/// woken, and little for one whose peer takes nothing.
+const UNSENT_BYTES: u32 = 128 * 1024;
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { backlog: 1024, reuse_port: true, nodelay: true }
+        Self { backlog: 1024, reuse_port: true, nodelay: true, unsent_bytes: UNSENT_BYTES }
     }
 }
 
@@ -79,13 +85,21 @@ pub struct ConnectOptions {
     pub timeout: Option<Duration>,
     /// Set `TCP_NODELAY`.
     pub nodelay: bool,
+    /// A write waits once the kernel holds this many bytes that the peer's and the network's windows do not let it send yet
+    /// (`TCP_NOTSENT_LOWAT`). Without, it takes megabytes for a peer that takes nothing.
+    pub unsent_bytes: u32,
     /// Bind to this local address first.
     pub local: Option<SocketAddr>,
 }
 
 impl Default for ConnectOptions {
     fn default() -> Self {
-        Self { timeout: Some(Duration::from_secs(10)), nodelay: true, local: None }
+        Self {
+            timeout: Some(Duration::from_secs(10)),
+            nodelay: true,
+            unsent_bytes: UNSENT_BYTES,
+            local: None,
+        }
     }
 }
 
