@@ -5,7 +5,7 @@
 //! pass, so that all that was written since the last one shares packets, segmentation and system calls.
 
 use crate::error::ConnectionError;
-use crate::shard::Shared;
+use crate::shard::{Farewell, Shared};
 use event_listener::{Event, EventListener};
 use quinn_proto::{Connection as Machine, ConnectionHandle, Dir, Side, StreamId, VarInt};
 use std::collections::BTreeMap;
@@ -54,6 +54,8 @@ pub(crate) struct State {
     pub(crate) handshake_data: bool,
     pub(crate) early: Early,
     pub(crate) error: Option<ConnectionError>,
+    /// The packet that said that the connection is closed here.
+    pub(crate) farewell: Option<Farewell>,
     pub(crate) readers: BTreeMap<StreamId, Waker>,
     pub(crate) writers: BTreeMap<StreamId, Waker>,
     pub(crate) stoppers: BTreeMap<StreamId, Waker>,
@@ -68,6 +70,7 @@ impl Cell {
             handshake_data: false,
             early: Early::None,
             error: None,
+            farewell: None,
             readers: BTreeMap::new(),
             writers: BTreeMap::new(),
             stoppers: BTreeMap::new(),
@@ -80,6 +83,11 @@ impl Cell {
             state: Mutex::new(state),
             events: Events::default(),
         })
+    }
+
+    /// Whether the application has a handle of it.
+    pub(crate) fn is_held(&self) -> bool {
+        self.handles.load(Ordering::Acquire) > 0
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -172,7 +180,8 @@ pub(crate) fn register(map: &mut BTreeMap<StreamId, Waker>, id: StreamId, cx: &C
     map.entry(id).and_modify(|waker| waker.clone_from(cx.waker())).or_insert_with(|| cx.waker().clone());
 }
 
-/// An application's handle. The last one to go closes the connection with code 0.
+/// An application's handle. The last one to go closes the connection with code 0, and lets the endpoint's task forget what is
+/// left of one that is closed.
 pub(crate) struct Hold {
     cell: Arc<Cell>,
 }
@@ -206,6 +215,7 @@ impl Drop for Hold {
     fn drop(&mut self) {
         if self.cell.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.cell.close(VarInt::from_u32(0), bytes::Bytes::new(), ConnectionError::LocallyClosed);
+            self.cell.transmit();
         }
     }
 }

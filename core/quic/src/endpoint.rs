@@ -12,6 +12,7 @@ use crate::shard::{Core, EndpointStats, Serving, Shared};
 use bytes::Bytes;
 use quinn_proto::{TimeSource, VarInt};
 use shroud_runtime::{Datagram, DatagramOptions, Runtime};
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -135,6 +136,7 @@ impl<R: Runtime> Endpoint<R> {
                 None,
             ),
             slots: Vec::new(),
+            closing: BTreeMap::new(),
             server: server.map(|server| Serving { limits: server.limits, retry: server.retry }),
             stats: EndpointStats::default(),
             address: socket.local_addr()?,

@@ -60,6 +60,13 @@ pub enum ConnectionError {
     EndpointGone,
 }
 
+impl ConnectionError {
+    /// Whether the peer is gone, or has said itself that it closes.
+    pub(crate) fn is_of_peer(&self) -> bool {
+        matches!(self, Self::PeerTransport { .. } | Self::PeerClosed { .. } | Self::Reset)
+    }
+}
+
 impl From<quinn_proto::ConnectionError> for ConnectionError {
     fn from(error: quinn_proto::ConnectionError) -> Self {
         use quinn_proto::ConnectionError as Proto;

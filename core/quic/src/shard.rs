@@ -5,9 +5,9 @@ use crate::config::{Limits, Retry};
 use crate::entropy::Entropy;
 use crate::error::ConnectionError;
 use event_listener::Event;
-use quinn_proto::{ConnectionHandle, VarInt};
+use quinn_proto::{ConnectionHandle, Transmit, VarInt};
 use shroud_runtime::sync::AtomicWaker;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -84,6 +84,8 @@ pub(crate) struct Incoming {
 pub(crate) struct Core {
     pub(crate) endpoint: quinn_proto::Endpoint,
     pub(crate) slots: Vec<Option<Slot>>,
+    /// Connections that are over, of which little is left; they count as connections.
+    pub(crate) closing: BTreeMap<usize, Closing>,
     pub(crate) server: Option<Serving>,
     pub(crate) stats: EndpointStats,
     pub(crate) address: SocketAddr,
@@ -110,6 +112,21 @@ pub(crate) struct Slot {
     pub(crate) handshake: Option<Instant>,
     /// Counts among the half-open ones.
     pub(crate) half_open: bool,
+}
+
+/// What is left of a connection that is over.
+pub(crate) struct Closing {
+    pub(crate) until: Instant,
+    /// `None` when it was the peer who closed.
+    pub(crate) farewell: Option<Farewell>,
+    /// Packets of the peer since.
+    pub(crate) heard: u32,
+}
+
+/// The packet with CONNECTION_CLOSE.
+pub(crate) struct Farewell {
+    pub(crate) planned: Transmit,
+    pub(crate) bytes: Box<[u8]>,
 }
 
 impl Shared {
@@ -175,6 +192,7 @@ impl Shared {
             core.closed = true;
             core.stats.connections = 0;
             core.stats.half_open = 0;
+            core.closing.clear();
             core.slots.drain(..).flatten().map(|slot| slot.cell).collect()
         };
         for cell in cells {

@@ -429,7 +429,8 @@ pub fn addresses_and_options_are_honoured<B: Backend>(backend: &B) {
     everywhere(backend, |rt| async move {
         let (mut listener, address) = listening(&rt).await;
         let local = SocketAddr::from(([127, 0, 0, 9], 0));
-        let options = ConnectOptions { local: Some(local), nodelay: false, timeout: None };
+        let options =
+            ConnectOptions { local: Some(local), nodelay: false, timeout: None, ..ConnectOptions::default() };
         let (accepted, connected) = join(listener.accept(), rt.connect(address, options)).await;
         let ((server, from), client) = (accepted.expect("it accepts"), connected.expect("it connects"));
         assert_eq!(client.peer_addr().expect("it is connected"), address);

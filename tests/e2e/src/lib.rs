@@ -131,6 +131,7 @@ macro_rules! tests_of {
                     field_sections,
                     http3_slowloris,
                     streams_of_all_kinds,
+                    closed_connections,
                     first_packets,
                     garbage,
                     connection_ids,

@@ -111,7 +111,7 @@ impl<R: Runtime> Driver<R> {
         match core.endpoint.handle(now, remote, local, ecn, bytes, &mut self.scratch) {
             None => {}
             Some(DatagramEvent::ConnectionEvent(index, event)) => {
-                let Some(slot) = core.slot(index) else { return };
+                let Some(slot) = core.slot(index) else { return self.repeat_farewell(core, cx, index) };
                 slot.cell.lock().machine.handle_event(event);
                 self.touch(index);
             }
@@ -207,7 +207,7 @@ impl<R: Runtime> Driver<R> {
     }
 
     /// Sends what `scratch` holds, when there is room.
-    fn answer(&mut self, core: &mut Core, cx: &mut Context<'_>, transmit: &Transmit) {
+    pub(super) fn answer(&mut self, core: &mut Core, cx: &mut Context<'_>, transmit: &Transmit) {
         if self.outbox.is_full() {
             let _ = self.outbox.flush(cx, &self.socket, &mut core.stats);
         }

@@ -6,6 +6,7 @@
 //! acknowledgements that are due by then: nothing is woken or locked per packet, and no packet goes out that the answer
 //! could have carried. A pass does a bounded amount of work, then yields.
 
+mod closing;
 mod departures;
 mod inbox;
 mod intake;
@@ -157,7 +158,10 @@ impl<R: Runtime> Driver<R> {
     /// Handles the timers that are due.
     fn fire(&mut self, core: &mut Core, now: Instant, work: &mut usize) {
         while let Some((at, index)) = self.timers.pop(now) {
-            let Some(slot) = core.slot(index) else { continue };
+            let Some(slot) = core.slot(index) else {
+                closing::forget(core, index, now);
+                continue;
+            };
             if slot.armed != Some(at) {
                 continue;
             }
@@ -223,6 +227,9 @@ impl<R: Runtime> Driver<R> {
             let Some(transmit) = state.machine.poll_transmit(now, segments, buffer) else { return false };
             let datagrams = transmit.segment_size.map_or(1, |size| transmit.size.div_ceil(size.max(1)));
             *work = work.saturating_sub(datagrams);
+            if state.machine.is_closed() {
+                closing::note_farewell(state, &transmit, buffer);
+            }
             self.outbox.push(&transmit);
         }
         true
@@ -247,6 +254,9 @@ impl<R: Runtime> Driver<R> {
         }
         if drained {
             return core.remove(cell.index);
+        }
+        if closing::let_go(core, &mut self.timers, cell, state) {
+            return;
         }
         let deadline = state.machine.poll_timeout();
         if let Some(slot) = core.slot(cell.index) {

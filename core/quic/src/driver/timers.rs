@@ -46,7 +46,9 @@ impl Timers {
     pub(super) fn tidy(&mut self, core: &mut Core) {
         if self.heap.len() > 64 + 2 * core.stats.connections {
             self.heap.retain(|Reverse((at, index))| {
-                core.slots.get(*index).and_then(Option::as_ref).is_some_and(|slot| slot.armed == Some(*at))
+                let slot = core.slots.get(*index).and_then(Option::as_ref);
+                slot.is_some_and(|slot| slot.armed == Some(*at))
+                    || core.closing.get(index).is_some_and(|closing| closing.until == *at)
             });
         }
     }

@@ -62,7 +62,7 @@ pub async fn dns_datagrams<R: Runtime>(runtime: R) {
         ("names of pointers", loops),
         ("noise", vec![0xa5; 1400]),
     ] {
-        let flood = async {
+        let flood = || async {
             let fake = Fake::<R>::new(&runtime).await;
             for round in 0..10_000 {
                 // What comes back is not read; a full buffer may be an error.
@@ -89,7 +89,7 @@ pub async fn dns_streams<R: Runtime>(runtime: R) {
         ("a question that trickles", &good[..2], b"\0"),
         ("answers that nobody takes", &[], &long),
     ] {
-        let flood = async {
+        let flood = || async {
             let mut clients = Vec::new();
             for _ in 0..CONNECTIONS {
                 let mut stream = connect(&runtime, served.address).await;
@@ -134,7 +134,9 @@ pub async fn dns_connections_past_the_limit<R: Runtime>(runtime: R) {
         let mut rest = vec![0; usize::from(u16::from_be_bytes(length))];
         got && stream.read_exact(&mut rest).await.is_ok()
     };
-    let flood = async {
+    let flood = || async {
+        // Those of the round before are gone.
+        runtime.sleep(Duration::from_millis(50)).await;
         let mut held = Vec::new();
         for _ in 0..CONNECTIONS {
             let mut stream = connect(&runtime, served.address).await;

@@ -119,7 +119,7 @@ pub async fn grpc_messages<R: Runtime>(runtime: R) {
         ("calls that are cancelled", "Never", torn, false),
         ("streams that are cancelled", "Chat", torn, false),
     ] {
-        let flood = calls(&runtime, &served, method, body, awaited);
+        let flood = || calls(&runtime, &served, method, body, awaited);
         withstand(&runtime, name, &mut bystander, flood).await;
         settle(&runtime, &served).await;
     }
@@ -130,7 +130,7 @@ pub async fn grpc_streams<R: Runtime>(runtime: R) {
     let (served, mut bystander) = served(&runtime).await;
     for (name, window) in [("streams that nobody takes", 65_535_u32), ("streams with windows of nothing", 0)]
     {
-        let flood = async {
+        let flood = || async {
             for _ in 0..ROUNDS {
                 let settings = [&[0, 1, 0, 0, 0, 0, 0, 4][..], &window.to_be_bytes()].concat();
                 let mut client = Raw::with_settings(&runtime, served.address, &settings).await;

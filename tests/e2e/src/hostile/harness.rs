@@ -21,6 +21,9 @@ const ASKED: usize = 50;
 /// The same in a measurement, where its first answers do not count.
 const ASKED_APART: usize = 500;
 
+/// How long a measured flood lasts at least, repeated if it must be: a percentile of few answers would be the longest of them.
+const LASTS: Duration = Duration::from_secs(1);
+
 /// How much longer than idle the bystander may wait during a flood, and at most after it.
 const MOST_SLOWER: f64 = 5.0;
 
@@ -169,16 +172,20 @@ impl<B: Bystander> InPlace<B> {
     }
 }
 
-/// Runs `attack` while the bystander asks, and holds the process to its promises. Prints what that was like.
+/// Runs `attack` while the bystander asks, again and again if it is measured, and holds the process to its promises. Prints what
+/// that was like; returns what each attack did.
 ///
 /// # Panics
 /// When the process grows by more than it may, or the bystander is not served.
-pub async fn withstand<R: Runtime, T>(
+pub async fn withstand<R: Runtime, T: Send, F>(
     runtime: &R,
     name: &str,
     bystander: &mut InPlace<impl Bystander>,
-    attack: impl Future<Output = T> + Send,
-) -> T {
+    attack: impl Fn() -> F + Send + Sync,
+) -> Vec<T>
+where
+    F: Future<Output = T> + Send,
+{
     let asked = if apart() { ASKED_APART } else { ASKED };
     if apart() {
         bystander.times(runtime, asked / 4).await;
@@ -190,12 +197,15 @@ pub async fn withstand<R: Runtime, T>(
     let over = Arc::new(AtomicBool::new(false));
     let ended = Arc::clone(&over);
     let attack = async {
-        let outcome = attack.await;
+        let mut outcomes = vec![attack().await];
+        while apart() && runtime.now().saturating_duration_since(begun) < LASTS {
+            outcomes.push(attack().await);
+        }
         over.store(true, Ordering::Relaxed);
-        outcome
+        outcomes
     };
     let asking = bystander.ask(runtime, true, move |_| !ended.load(Ordering::Relaxed));
-    let (outcome, mut during) = join(attack, asking).await;
+    let (outcomes, mut during) = join(attack, asking).await;
     let growth = memory("VmHWM:").saturating_sub(before);
     let took = runtime.now().saturating_duration_since(begun);
     *OVER.lock().expect("a time") = Some(runtime.now());
@@ -217,7 +227,7 @@ pub async fn withstand<R: Runtime, T>(
         since_over(runtime).as_millis(),
     );
     assert!(growth <= MOST_GROWTH, "{name}: grew by {growth} bytes");
-    outcome
+    outcomes
 }
 
 fn since_over(runtime: &impl Runtime) -> Duration {
@@ -237,10 +247,15 @@ pub async fn breathe(runtime: &impl Runtime) {
 
 /// Waits until only the bystander is connected and nothing is in work.
 pub async fn settle(runtime: &impl Runtime, served: &Served) {
+    quiet(runtime, served).await;
+    settled(runtime);
+}
+
+/// The same within a flood that is repeated.
+pub async fn quiet(runtime: &impl Runtime, served: &Served) {
     while served.metrics.connections() > 1 || !crate::http2_hostile::in_work(served, 0) {
         runtime.sleep(Duration::from_millis(5)).await;
     }
-    settled(runtime);
 }
 
 /// Says how long after the flood nothing was left of it.

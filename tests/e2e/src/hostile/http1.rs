@@ -1,6 +1,8 @@
 //! HTTP/1.1 and what comes before it.
 
-use super::harness::{InPlace, accepted, breathe, bystander, http_bystander, served, settle, withstand};
+use super::harness::{
+    InPlace, accepted, breathe, bystander, http_bystander, quiet, served, settle, withstand,
+};
 use super::stage::{Place, at};
 use crate::http::{Raw, Served, get, routes};
 use crate::tls::Asking;
@@ -80,7 +82,7 @@ pub(super) async fn slow_peers<R: Runtime>(runtime: &R, served: &Served) {
         ("half of HTTP/2's preface", "PRI * HTTP/2.0\r\n\r\n", ""),
     ] {
         let begun = runtime.now();
-        withstand(runtime, name, &mut bystander, crowd(runtime, served, first, then)).await;
+        withstand(runtime, name, &mut bystander, || crowd(runtime, served, first, then)).await;
         settle(runtime, served).await;
         // By the limit of its phase, not by that for connections without requests.
         let took = runtime.now().saturating_duration_since(begun);
@@ -94,7 +96,7 @@ pub async fn silence<R: Runtime>(runtime: R) {
     let served = served(&runtime, handler(), limits).await;
     let mut bystander = http_bystander(&runtime, &served).await;
     for (name, first) in [("silence", ""), ("HTTP/2's preface alone", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")] {
-        withstand(&runtime, name, &mut bystander, crowd(&runtime, &served, first, "")).await;
+        withstand(&runtime, name, &mut bystander, || crowd(&runtime, &served, first, "")).await;
         settle(&runtime, &served).await;
     }
 }
@@ -120,10 +122,10 @@ pub async fn tls_slowloris<R: Runtime>(runtime: R) {
     for (name, first, then) in
         [("no hello", "", ""), ("half a hello", hello, ""), ("a hello that trickles", hello, "\x01")]
     {
-        withstand(&runtime, name, &mut bystander, crowd(&runtime, &served, first, then)).await;
+        withstand(&runtime, name, &mut bystander, || crowd(&runtime, &served, first, then)).await;
         settle(&runtime, &served).await;
     }
-    let garbage = async {
+    let garbage = || async {
         for round in 0..CONNECTIONS {
             let mut client = Raw::<R>::connect(&runtime, served.address).await;
             client.send(vec![round as u8; 2000]).await;
@@ -159,7 +161,7 @@ pub(super) async fn long_headers<R: Runtime>(runtime: &R, served: &Served) {
             field.as_str(),
         ),
     ] {
-        let flood = async {
+        let flood = || async {
             for _ in 0..40 {
                 let mut client = Raw::<R>::connect(runtime, served.address).await;
                 client.send(first).await;
@@ -185,7 +187,7 @@ pub async fn pipelines<R: Runtime>(runtime: R) {
 pub(super) async fn full_pipelines<R: Runtime>(runtime: &R, served: &Served) {
     let mut bystander = http_bystander(runtime, served).await;
     let burst = get("/").repeat(200) + &get("/large");
-    let flood = async {
+    let flood = || async {
         for _ in 0..20 {
             let mut client = Raw::<R>::connect(runtime, served.address).await;
             while client.send(&burst).await {
@@ -202,7 +204,8 @@ pub async fn connections_past_the_limit<R: Runtime>(runtime: R) {
     let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
     let served = served(&runtime, handler(), limits).await;
     let mut bystander = http_bystander(&runtime, &served).await;
-    let flood = async {
+    let flood = || async {
+        quiet(&runtime, &served).await;
         let mut held = Vec::new();
         for _ in 1..CONNECTIONS {
             let mut client = Raw::<R>::connect(&runtime, served.address).await;
@@ -235,7 +238,8 @@ pub async fn tls_connections_past_the_limit<R: Runtime>(runtime: R) {
         let answer = client.try_once().await;
         (client, answer)
     };
-    let flood = async {
+    let flood = || async {
+        quiet(&runtime, &served).await;
         let mut held = Vec::new();
         while held.len() + 1 < CONNECTIONS {
             let (client, answer) = ask(Asking::new(&runtime, &trust, served.address)).await;

@@ -68,7 +68,7 @@ pub(super) async fn streams_reset<R: Runtime>(runtime: &R, served: &Served) {
         ("resets by malformed headers", &malformed),
     ];
     for (name, kind) in kinds {
-        let flood = async {
+        let flood = || async {
             for _ in 0..ROUNDS {
                 let mut client = Client::connect(runtime, served.address).await;
                 let mut ended = false;
@@ -100,7 +100,7 @@ pub(super) async fn long_blocks<R: Runtime>(runtime: &R, served: &Served) {
     let empty = frame(CONTINUATION, 0, 1, &[]).repeat(1000);
     let full = frame(CONTINUATION, 0, 1, &field(b"x", &[b'v'; 100]).repeat(150)).repeat(10);
     for (name, more) in [("empty continuations", &empty), ("full continuations", &full)] {
-        let flood = async {
+        let flood = || async {
             for _ in 0..ROUNDS {
                 let mut client = Client::connect(runtime, served.address).await;
                 client.send(&open).await;
@@ -114,7 +114,7 @@ pub(super) async fn long_blocks<R: Runtime>(runtime: &R, served: &Served) {
     let mut bomb = [request("GET", "/"), vec![0x40, 1, b'x', 0x7f, 0xa1, 0x1e]].concat();
     bomb.extend([b'v'; 4000]);
     bomb.extend([0xbe; 12_000]);
-    let bombs = async {
+    let bombs = || async {
         for _ in 0..ROUNDS {
             let mut client = Client::connect(runtime, served.address).await;
             for stream in (1..100).step_by(2) {
@@ -153,7 +153,7 @@ pub(super) async fn cheap_frames<R: Runtime>(runtime: &R, served: &Served) {
         ("padding", frame(DATA, 8, 1, &[&[255][..], &[0; 255]].concat()).repeat(100)),
         ("unknown frames", frame(0xfa, 0, 0, &[0; 100]).repeat(100)),
     ] {
-        let flood = async {
+        let flood = || async {
             for _ in 0..ROUNDS / 4 {
                 let mut client = Client::connect(runtime, served.address).await;
                 client.send(&frame(HEADERS, END_HEADERS, 1, &request("POST", "/echo"))).await;
@@ -178,7 +178,7 @@ pub(super) async fn shut_windows<R: Runtime>(runtime: &R, served: &Served, conne
         ("windows of a byte", 1),
         ("windows that are wide open", (1 << 31) - 1),
     ] {
-        let flood = async {
+        let flood = || async {
             let mut clients = Vec::new();
             for _ in 0..connections {
                 let settings = [&[0, 4][..], &window.to_be_bytes()].concat();

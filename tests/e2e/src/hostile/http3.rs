@@ -4,12 +4,13 @@ use super::harness::{InPlace, breathe, bystander, settled, withstand};
 use super::http1::impatient;
 use super::stage::{Place, at};
 use crate::http3::{Client, Served, routes, serve};
+use crate::quic::support::{NAME, local};
 use crate::quic_hostile::tamper::integer;
 use bytes::Bytes;
 use shroud::ghostwire::http::Body;
 use shroud::ghostwire::http::{Handler, Request, Response};
 use shroud::runtime::{Runtime, RuntimeExt};
-use shroud_quic::{Connection, Endpoint, RecvStream, SendStream, VarInt};
+use shroud_quic::{Connection, Endpoint, EndpointConfig, RecvStream, SendStream, VarInt};
 use std::time::Duration;
 
 /// Connections, one after the other, that each do the worst they can.
@@ -45,12 +46,17 @@ async fn served<R: Runtime>(runtime: &R) -> (Served, InPlace<Client<R>>) {
     (served, bystander(runtime, client).await)
 }
 
+/// The attacker's: one for all its connections, since each has buffers for what it receives.
+async fn attacker<R: Runtime>(runtime: &R) -> Endpoint<R> {
+    Endpoint::client(runtime, local(), &EndpointConfig::default()).await.unwrap()
+}
+
 /// A connection that has said hello, and holds its control stream.
-async fn connect<R: Runtime>(runtime: &R, served: &Served) -> (Endpoint<R>, Connection, SendStream) {
-    let (endpoint, connection) = served.connect(runtime).await;
+async fn connect<R: Runtime>(attacker: &Endpoint<R>, served: &Served) -> (Connection, SendStream) {
+    let connection = attacker.connect(&served.config(), served.address, NAME).unwrap().await.unwrap();
     let mut control = connection.open_uni().await.unwrap();
     control.write_all(&[0, 4, 0]).await.unwrap();
-    (endpoint, connection, control)
+    (connection, control)
 }
 
 /// Waits until only the bystander is left.
@@ -71,10 +77,11 @@ async fn ask(connection: &Connection, bytes: &[u8]) -> Option<(SendStream, RecvS
 /// Requests that are reset or stopped as soon as they are there.
 pub async fn torn_requests<R: Runtime>(runtime: R) {
     let (served, mut bystander) = served(&runtime).await;
+    let attacker = attacker(&runtime).await;
     for (name, resets) in [("requests that are reset", true), ("answers that are stopped", false)] {
-        let flood = async {
+        let flood = || async {
             for _ in 0..ROUNDS {
-                let (_endpoint, connection, _control) = connect(&runtime, &served).await;
+                let (connection, _control) = connect(&attacker, &served).await;
                 for round in 0..1000 {
                     let Some((mut send, mut receive)) = ask(&connection, &get("/large")).await else { break };
                     if resets {
@@ -98,6 +105,7 @@ pub async fn torn_requests<R: Runtime>(runtime: R) {
 /// Field sections that say little and mean much, that are too long, or wait for a table that does not come.
 pub async fn field_sections<R: Runtime>(runtime: R) {
     let (served, mut bystander) = served(&runtime).await;
+    let attacker = attacker(&runtime).await;
     // Sixteen thousand times a field of the static table, in a byte each.
     let mut bomb = vec![0, 0, 0xd1, 0xd7, 0x50, 1, b'a', 0xc1];
     bomb.extend([0xc0 | 29; 16_000]);
@@ -109,9 +117,9 @@ pub async fn field_sections<R: Runtime>(runtime: R) {
     for (name, section) in
         [("QPACK bombs", bomb), ("sections that wait for a table", waiting), ("long sections", long)]
     {
-        let flood = async {
+        let flood = || async {
             for _ in 0..ROUNDS {
-                let (_endpoint, connection, _control) = connect(&runtime, &served).await;
+                let (connection, _control) = connect(&attacker, &served).await;
                 let mut held = Vec::new();
                 for _ in 0..80 {
                     let Some(mut streams) = ask(&connection, &section).await else { break };
@@ -130,6 +138,7 @@ pub async fn field_sections<R: Runtime>(runtime: R) {
 /// Half a header, a body that does not come, answers that nobody takes: on all streams of many connections.
 pub async fn http3_slowloris<R: Runtime>(runtime: R) {
     let (served, mut bystander) = served(&runtime).await;
+    let attacker = attacker(&runtime).await;
     let post = {
         // As `get`, with POST.
         let mut bytes = get("/echo");
@@ -141,9 +150,9 @@ pub async fn http3_slowloris<R: Runtime>(runtime: R) {
         ("bodies that do not come", post, true),
         ("answers that nobody takes", get("/large"), false),
     ] {
-        let flood = async {
+        let flood = || async {
             for _ in 0..ROUNDS {
-                let (_endpoint, connection, _control) = connect(&runtime, &served).await;
+                let (connection, _control) = connect(&attacker, &served).await;
                 let mut held = Vec::new();
                 for _ in 0..90 {
                     let Some(mut streams) = ask(&connection, &bytes).await else { break };
@@ -172,9 +181,10 @@ pub async fn http3_slowloris<R: Runtime>(runtime: R) {
 /// Unidirectional streams of unknown kinds, frames of unknown kinds, MAX_PUSH_ID and GOAWAY without end.
 pub async fn streams_of_all_kinds<R: Runtime>(runtime: R) {
     let (served, mut bystander) = served(&runtime).await;
-    let unknown = async {
+    let attacker = attacker(&runtime).await;
+    let unknown = || async {
         for _ in 0..ROUNDS {
-            let (_endpoint, connection, _control) = connect(&runtime, &served).await;
+            let (connection, _control) = connect(&attacker, &served).await;
             for round in 0..1000_u64 {
                 let Ok(mut send) = connection.open_uni().await else { break };
                 // RFC 9114, 6.2.3; every third without a word.
@@ -194,9 +204,9 @@ pub async fn streams_of_all_kinds<R: Runtime>(runtime: R) {
         ("GOAWAY", vec![0x07, 1, 0]),
         ("empty unknown frames", vec![0x21, 0]),
     ] {
-        let flood = async {
+        let flood = || async {
             for _ in 0..ROUNDS / 2 {
-                let (_endpoint, connection, mut control) = connect(&runtime, &served).await;
+                let (connection, mut control) = connect(&attacker, &served).await;
                 let burst = frame.repeat(500);
                 for _ in 0..50 {
                     if control.write_all(&burst).await.is_err() {

@@ -34,7 +34,7 @@ pub use proxy::{
     proxied_windows,
 };
 pub use quic::{
-    acknowledgements, connection_ids, datagrams, first_packets, garbage, handshake_data, paths,
-    quic_connections_past_the_limit,
+    acknowledgements, closed_connections, connection_ids, datagrams, first_packets, garbage, handshake_data,
+    paths, quic_connections_past_the_limit,
 };
 pub use websocket::{bombs, endless_messages, pings};

@@ -1,20 +1,17 @@
 //! Where servers, bystanders and attackers run: on one thread in a test, and each on one of its own in a measurement
 //! (`benches/floods`), with the server alone on a processor, so that what a bystander waits for is the server.
 
-use rustix::process::{getpriority_process, setpriority_process};
 use shroud::runtime::sync::{channel, oneshot};
 use shroud::runtime::{Backend, Runtime};
 use shroud_bench::affinity;
 use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
+use std::process::Command;
 use std::sync::OnceLock;
 
 /// Set when floods are measured.
 const APART: &str = "SHROUD_FLOODS_APART";
-
-/// How far the attacker stands back for the bystander, with whom it shares a processor.
-const STANDS_BACK: i32 = 9;
 
 /// A thread of its own in a measurement. The attacker has the test's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,9 +55,17 @@ where
     let threads = Threads { server: thread(backend, first), bystander: thread(backend, second) };
     // For the rest of this process.
     std::mem::forget(affinity::pin(&[second]).expect("a processor"));
-    let nice = getpriority_process(None).expect("a priority");
-    setpriority_process(None, nice + STANDS_BACK).expect("a thread may stand back");
+    stand_back();
     assert!(ELSEWHERE.set(Box::new(threads)).is_ok(), "set once");
+}
+
+/// The attacker, and what it starts, gives its processor to the bystander whenever that wants it (`SCHED_IDLE`): a lower priority
+/// alone lets it go on for some milliseconds.
+fn stand_back() {
+    let thread = rustix::thread::gettid().as_raw_nonzero().to_string();
+    let set =
+        Command::new("chrt").args(["--idle", "--pid", "0", &thread]).status().expect("chrt, of util-linux");
+    assert!(set.success(), "a thread may stand back");
 }
 
 /// A thread on this processor, with a runtime that does one piece of work after the other.

@@ -43,7 +43,7 @@ pub async fn bombs<R: Runtime>(runtime: R) {
     bomb.extend([0; 4]);
     bomb.extend(zeros);
     let extra = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
-    let flood = pour(&runtime, &served, extra, &[], &bomb);
+    let flood = || pour(&runtime, &served, extra, &[], &bomb);
     withstand(&runtime, "compression bombs", &mut bystander, flood).await;
     settle(&runtime, &served).await;
 }
@@ -83,7 +83,7 @@ pub async fn pings<R: Runtime>(runtime: R) {
         ("echoes that nobody takes", frame(0x81, &[b'x'; 100]).repeat(500)),
         ("empty messages", frame(0x81, b"").repeat(1000)),
     ] {
-        withstand(&runtime, name, &mut bystander, pour(&runtime, &served, "", &[], &burst)).await;
+        withstand(&runtime, name, &mut bystander, || pour(&runtime, &served, "", &[], &burst)).await;
         settle(&runtime, &served).await;
     }
 }
@@ -97,7 +97,7 @@ pub async fn endless_messages<R: Runtime>(runtime: R) {
         ("full fragments", frame(0x00, &[b'x'; 100]).repeat(1000)),
         ("pings between fragments", [frame(0x00, b"x"), frame(0x89, b"x")].concat().repeat(500)),
     ] {
-        withstand(&runtime, name, &mut bystander, pour(&runtime, &served, "", &first, &burst)).await;
+        withstand(&runtime, name, &mut bystander, || pour(&runtime, &served, "", &first, &burst)).await;
         settle(&runtime, &served).await;
     }
 }
