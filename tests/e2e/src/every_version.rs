@@ -2,8 +2,8 @@
 
 use crate::one_port::{LOCAL, VERSIONS, believing, client_of, dev, get, serve, tls};
 use shroud::ghostwire::http::{
-    Bearer, Body, Client, ClientLimits, Compressed, ConnectionInfo, Cors, HeaderMap, Limits, Method, OnePort,
-    RateLimited, Request, Response, Router, SecurityHeaders, StatusCode, handler_fn, text,
+    Bearer, Body, Client, ClientLimits, Compressed, ConnectionInfo, Cookies, Cors, HeaderMap, Limits, Method,
+    OnePort, RateLimited, Request, Response, Router, SecurityHeaders, StatusCode, handler_fn, text,
 };
 use shroud::runtime::Runtime;
 use shroud::runtime::flow::RateLimits;
@@ -103,6 +103,59 @@ pub async fn middleware<R: Runtime>(runtime: R) {
         let wait: u64 = field(&head, "retry-after").expect("when").parse().expect("seconds");
         assert!((1..=3600).contains(&wait), "{version}: {wait}");
     }
+}
+
+/// Cookies of one server are sent back to it, over whatever version, along redirects and until it takes them back; not to another.
+pub async fn cookies<R: Runtime>(runtime: R) {
+    let told = || {
+        handler_fn(|request: Request<Body>| async move {
+            text(field(request.headers(), "cookie").unwrap_or("none").to_owned())
+        })
+    };
+    let setting = |sets: &'static [&str], to: String| {
+        handler_fn(move |_| {
+            let mut response = text("");
+            *response.status_mut() = StatusCode::FOUND;
+            for set in sets {
+                response.headers_mut().append("set-cookie", set.parse().expect("a value"));
+            }
+            response.headers_mut().insert("location", to.parse().expect("a value"));
+            async { response }
+        })
+    };
+    let store = Cookies::new();
+    let mut expected = "none".to_owned();
+    for version in VERSIONS {
+        let (certificate, pem) = dev(&runtime);
+        // Elsewhere for a store of cookies is another host, not another port.
+        let other = OnePort::new(LOCAL).with_tls(tls(&runtime, certificate.clone()));
+        let other = serve(&runtime, &other, Router::new().get("/", told()), Limits::default()).await;
+        let routes = Router::new()
+            .get("/", told())
+            .get("/in", setting(&["session=1; Path=/; Secure; HttpOnly", "step=in; Max-Age=60"], "/".into()))
+            .get("/out", setting(&["session=; Path=/; Max-Age=0"], "/".into()))
+            .get("/away", setting(&[], format!("https://localhost:{}/", other.address.port())));
+        let on = OnePort::new(LOCAL).with_tls(tls(&runtime, certificate));
+        let served = serve(&runtime, &on, routes, Limits::default()).await;
+        let client = client_of(&runtime, believing(&runtime, &pem), LOCAL, version).await;
+        let client = client.with_redirects(1).with_cookies(store.clone());
+        let ask = async |path: &str| {
+            let answer = client.send(get(served.address, path)).await.expect("an answer");
+            assert_eq!(
+                (format!("{:?}", answer.version()).as_str(), answer.status()),
+                (version, StatusCode::OK)
+            );
+            String::from_utf8(answer.into_body().into()).expect("text")
+        };
+        // What another version's client has left, which shares the store.
+        assert_eq!(ask("/").await, expected, "{version}");
+        let both = ask("/in").await;
+        assert!(both.contains("session=1") && both.contains("step=in"), "{version}: {both}");
+        assert_eq!(ask("/away").await, "none", "{version}");
+        assert_eq!(ask("/out").await, "step=in", "{version}");
+        "step=in".clone_into(&mut expected);
+    }
+    assert_eq!(store.len(), 1);
 }
 
 fn field<'a>(head: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -177,6 +177,7 @@ macro_rules! tests_of {
                     new_certificates_leave_connections_alone,
                 }
                 every_version {
+                    cookies,
                     middleware,
                     over_ipv6,
                 }

@@ -21,7 +21,9 @@ pub(crate) mod upgrade;
 
 pub use body::{Body, BodyError};
 pub(crate) use client::Opened;
-pub use client::{Alternatives, Client, ClientError, ClientLimits, InvalidAlternatives, Proxy, UseHttp3};
+pub use client::{
+    Alternatives, Client, ClientError, ClientLimits, Cookies, InvalidAlternatives, Proxy, UseHttp3, cookies,
+};
 pub use cors::Cors;
 pub use files::{FileOptions, Files};
 pub use handler::{Handler, HandlerFn, handler_fn};

@@ -5,8 +5,8 @@ use super::node::write_whole;
 use super::trust::TrustFlags;
 use clap::Args;
 use shroud_ghostwire::http::{
-    Alternatives, Body, Client, ClientLimits, HeaderName, HeaderValue, Http3Client, Method, Proxy, Request,
-    Response, Uri, UseHttp3, Version,
+    Alternatives, Body, Client, ClientLimits, Cookies, HeaderName, HeaderValue, Http3Client, Method, Proxy,
+    Request, Response, Uri, UseHttp3, Version,
 };
 use shroud_ghostwire::tls::{ClientOptions, SeamClock, Trust, alpn, provider};
 use shroud_quic::{ClientConfig, Endpoint, EndpointConfig, Transport, VarInt};
@@ -59,6 +59,9 @@ pub(crate) struct Get {
     /// Follow redirects, up to ten
     #[arg(short = 'L', long)]
     location: bool,
+    /// Take cookies, and send them back to who has set them along redirects (-L); -H "Cookie: NAME=VALUE" sends one's own
+    #[arg(short = 'b', long)]
+    cookies: bool,
     /// Go through this proxy: http://HOST:PORT
     #[arg(short = 'x', long, value_name = "URL")]
     proxy: Option<Uri>,
@@ -142,6 +145,9 @@ impl Get {
         }
         if self.location {
             client = client.with_redirects(10);
+        }
+        if self.cookies {
+            client = client.with_cookies(Cookies::new());
         }
         if let Some(proxy) = proxy {
             client = client.with_proxy(proxy);

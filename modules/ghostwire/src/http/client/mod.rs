@@ -1,8 +1,7 @@
 //! An HTTP client over the seam: HTTP/1.1 and HTTP/2, with TLS or without, and HTTP/3.
 //!
 //! Connections are driven by whoever waits for their response; those that nobody waits for are closed after a time by a task
-//! of the client's. A client belongs to the shard of its runtime. It has no store of cookies: those who want one set `Cookie`
-//! themselves.
+//! of the client's. A client belongs to the shard of its runtime.
 //!
 //! | file | what is inside |
 //! |---|---|
@@ -15,6 +14,7 @@
 //! | `exclusive` | an HTTP/1.1 connection, one exchange at a time |
 //! | `multiplexed` | an HTTP/2 connection that many requests share |
 //! | `redirect` | where a redirect leads |
+//! | `cookies` | what servers want to be told again |
 //! | `proxy` | going through a proxy |
 //! | `alternative` | where else servers say they are: HTTP/3 |
 //! | `tunnel` | a stream of HTTP/2 that leaves HTTP |
@@ -24,6 +24,7 @@
 mod alternative;
 mod attempt;
 mod connect;
+pub mod cookies;
 mod error;
 mod exclusive;
 mod limits;
@@ -37,6 +38,7 @@ pub(crate) mod tunnel;
 mod upgrade;
 
 pub use alternative::{Alternatives, InvalidAlternatives};
+pub use cookies::Cookies;
 pub use error::ClientError;
 pub use limits::ClientLimits;
 pub use proxy::Proxy;
@@ -108,6 +110,7 @@ struct Options<R: Runtime> {
     tls: Option<Arc<ClientConfig>>,
     http2_in_clear: bool,
     redirects: u32,
+    cookies: Option<Cookies>,
     proxy: Option<Proxy>,
     http3: Option<(Http3Client<R>, UseHttp3)>,
     server: Option<Server>,
@@ -120,6 +123,7 @@ impl<R: Runtime> Default for Options<R> {
             tls: None,
             http2_in_clear: false,
             redirects: 0,
+            cookies: None,
             proxy: None,
             server: None,
             once: false,
@@ -180,6 +184,13 @@ impl<R: Runtime> Client<R> {
     #[must_use]
     pub fn with_redirects(self, most: u32) -> Self {
         self.change(|options| options.redirects = most)
+    }
+
+    /// Keeps the cookies that servers set, over any version, in `cookies`, and sends them back (RFC 6265). Without, nothing is
+    /// kept.
+    #[must_use]
+    pub fn with_cookies(self, cookies: Cookies) -> Self {
+        self.change(|options| options.cookies = Some(cookies))
     }
 
     /// Asks this server whatever the address of a request, which only tells it what is asked for (`Host`, `:authority`,
@@ -281,12 +292,21 @@ impl<R: Runtime> Client<R> {
     }
 
     async fn once(&self, request: Request<Body>) -> Result<Response<Body>, ClientError> {
-        let (target, request) = self.address(request)?;
-        let request = match self.over_http3(&target, request).await? {
+        let (target, mut request) = self.address(request)?;
+        let Some(cookies) = &self.shared.options.cookies else { return self.to(&target, request).await };
+        let runtime = &self.shared.runtime;
+        cookies.add_to(&target.address, request.headers_mut(), runtime.unix_time());
+        let response = self.to(&target, request).await?;
+        cookies.learn(&target.address, response.headers(), runtime.unix_time());
+        Ok(response)
+    }
+
+    async fn to(&self, target: &Target, request: Request<Body>) -> Result<Response<Body>, ClientError> {
+        let request = match self.over_http3(target, request).await? {
             Ok(response) => return Ok(response),
             Err(request) => *request,
         };
-        let response = self.over_tcp(&target, request).await?;
+        let response = self.over_tcp(target, request).await?;
         if let Some((_, UseHttp3::WhenAnnounced(known))) = &self.shared.options.http3
             && target.secure
         {
