@@ -65,9 +65,12 @@ fuzz_target!(|input: &[u8]| {
     if stay & 2 == 0 {
         peer.end();
     }
-    for _ in 0..6 {
+    // Each request has a time of its own, one after the other.
+    let mut waits = 0;
+    while waits < 6 + proxy.metrics().requests() && !(waits >= 6 && peer.is_closed()) {
         while servers.step(&memory, answer) {}
         memory.advance(PATIENCE);
+        waits += 1;
     }
     assert!(peer.is_closed(), "the connection goes on for ever");
     let forwarded: usize = servers.all.iter().map(check_requests).sum();
