@@ -59,16 +59,13 @@ pub fn a_slow_reader_blocks_the_writer_and_nothing_is_lost<B: Backend>(backend: 
             finished.raise();
             client
         });
-        // Until the writer makes no headway: the kernel holds a few megabytes at most.
+        // Until the writer makes no headway: what may be sent, which is little while nobody reads, and `unsent_bytes`.
         let mut before = usize::MAX;
         while before != written.load(SeqCst) {
             before = written.load(SeqCst);
             rt.sleep(Duration::from_millis(30)).await;
         }
-        assert!(
-            !done.is_raised() && (before as u64) < TOTAL,
-            "{before} bytes were taken with nobody reading"
-        );
+        assert!(!done.is_raised() && before < 1 << 20, "{before} bytes were taken with nobody reading");
         let mut position = 0;
         let mut buffer = vec![0; 64 << 10];
         loop {
