@@ -379,6 +379,7 @@ macro_rules! quic_tests {
             quic_paths {
                 a_client_moves_to_another_port,
                 late_packets_from_where_a_client_was,
+                a_lost_close_is_repeated,
                 a_restarted_server_resets,
                 retry_proves_the_address_and_a_token_does_next_time,
                 members_share_tokens_and_tickets,

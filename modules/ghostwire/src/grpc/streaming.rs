@@ -12,12 +12,12 @@ use futures_util::Stream;
 use http::HeaderMap;
 use hyper::rt::Sleep;
 use prost::Message;
-use shroud_runtime::task::give_way;
+use shroud_runtime::task::{give_way, poll_budget};
 use std::fmt;
 use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// The messages of one side of a call, as they come. Dropping it gives the call up.
 ///
@@ -181,6 +181,8 @@ impl Incoming {
                     Err(error) => Poll::Ready(Some(Err(not_inflated(&error)))),
                 };
             }
+            // Thousands of messages may have come in one piece: others have their turn in between.
+            ready!(poll_budget(cx));
             match self.decoder.poll_frame() {
                 Ok(Some(Frame { compressed: false, bytes })) => return Poll::Ready(Some(Ok(bytes))),
                 Ok(Some(_)) if self.encoding == Encoding::Identity => {

@@ -133,6 +133,42 @@ pub async fn late_packets_from_where_a_client_was<R: Runtime>(runtime: R) {
     }
 }
 
+/// A peer that does not hear that a connection is closed is told again when it goes on, also by a server of which nobody holds
+/// the connection any more (RFC 9000 10.2.1).
+pub async fn a_lost_close_is_repeated<R: Runtime>(runtime: R) {
+    let identity = Identity::generate();
+    let server = Endpoint::server(&runtime, local(), &EndpointConfig::default(), &identity.server()).await;
+    let server = server.unwrap();
+    let relay = Relay::new(&runtime, server.local_addr()).await;
+    // For three probe time-outs a closed connection is known, and those are as long as the path is.
+    relay.delay(Duration::from_millis(150));
+    let endpoint = Endpoint::client(&runtime, local(), &EndpointConfig::default()).await.unwrap();
+    let connecting = endpoint.connect(&identity.client(), relay.address, NAME).unwrap();
+    let accept = async { server.accept().await.unwrap().await.unwrap() };
+    let (client, accepted) = join(connecting, accept).await;
+    let client = client.unwrap();
+    // No acknowledgement of the handshake is on its way any more.
+    runtime.sleep(Duration::from_millis(500)).await;
+    let sent = server.stats().sent;
+    relay.carry(0);
+    accepted.close(VarInt::from_u32(9), b"gone");
+    drop(accepted);
+    while relay.dropped() == 0 {
+        runtime.sleep(Duration::from_millis(1)).await;
+    }
+    relay.carry(usize::MAX);
+    assert_eq!(client.close_reason(), None);
+    let mut send = client.open_uni().await.unwrap();
+    send.write_all(b"still there?").await.unwrap();
+    let reason = Bytes::from_static(b"gone");
+    assert_eq!(client.closed().await, ConnectionError::PeerClosed { code: VarInt::from_u32(9), reason });
+    assert_eq!(server.stats().connections, 1, "it is known for some time");
+    server.wait_idle().await;
+    // Not one for each packet.
+    let repeated = server.stats().sent - sent;
+    assert!((2..=4).contains(&repeated), "{repeated}");
+}
+
 /// A server on two shards; clients that change their ports, so that the kernel gives their packets to the other one.
 pub fn migrated_clients_find_their_shard<B: Backend>(backend: &B) {
     const MEMBERS: usize = 2;

@@ -13,6 +13,7 @@
 //! | `http3` | the same over QUIC: HTTP/3 |
 //! | `protocol` | which protocol a new connection speaks: TLS or not, HTTP/1.1 or HTTP/2 |
 //! | `http2` | the task of an HTTP/2 connection with all its streams |
+//! | `turn` | how long a connection's requests go on before others have their turn |
 //! | `date` | the `Date` field |
 
 mod activity;
@@ -26,6 +27,7 @@ mod port;
 mod protocol;
 mod respond;
 mod taken;
+mod turn;
 mod watch;
 mod work;
 

@@ -63,7 +63,7 @@ pub(crate) async fn run<R: Runtime, H: Handler, S: Stream>(
     let limits = Arc::clone(&counted.service.limits);
     let peer = info.peer;
     let wire = Arc::new(Wire::new(stream, Arc::clone(&stripe)));
-    let spawner = Spawner::new(runtime.clone(), limits.write_time, Arc::default());
+    let spawner = Spawner::new(runtime.clone(), limits.write_time);
     let service = Arc::clone(&counted.service);
     let shared = Arc::new(Context::new(runtime.clone(), service, info, Arc::clone(&stripe), spawner.clone()));
     let mut streams = Streams::new(&spawner);
@@ -93,7 +93,7 @@ pub(crate) async fn run<R: Runtime, H: Handler, S: Stream>(
         }
         // What streams have to say is written by the connection in the task's next turn, when other connections have
         // had theirs: written together, responses wake their clients less often.
-        let went_on = streams.poll_all(cx);
+        let went_on = streams.poll_all(cx, now);
         if went_on {
             cx.waker().wake_by_ref();
         }

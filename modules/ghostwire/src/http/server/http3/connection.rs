@@ -5,6 +5,7 @@ use super::super::super::handler::Handler;
 use super::super::super::limits::Limits;
 use super::super::super::metrics::Stripe;
 use super::super::Counted;
+use super::super::turn::{InTurn, Turns};
 use super::code;
 use super::respond::{Context, respond};
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use shroud_h3::h3;
 use shroud_h3::h3::error::{Code, ConnectionError};
 use shroud_h3::h3::server::RequestResolver;
 use shroud_quic::Connecting;
+use shroud_runtime::task::polled_at;
 use shroud_runtime::{Runtime, RuntimeExt};
 use std::future::{Future as _, poll_fn};
 use std::pin::{Pin, pin};
@@ -67,11 +69,13 @@ pub(super) async fn run<R: Runtime, H: Handler>(
     let mut draining = false;
     let mut asked = false;
     let mut requests = FuturesUnordered::new();
+    let turns = Turns::new(runtime.now());
     let mut idle = runtime.sleep(limits.idle_time);
     loop {
         let event = {
             let mut accept = pin!(http.accept());
             poll_fn(|cx| {
+                turns.begin(polled_at(cx.waker()).unwrap_or_else(|| runtime.now()));
                 let busy = std::mem::take(&mut asked) || !requests.is_empty();
                 while let Poll::Ready(Some(())) = requests.poll_next_unpin(cx) {}
                 if requests.is_empty() {
@@ -84,6 +88,10 @@ pub(super) async fn run<R: Runtime, H: Handler>(
                     if Pin::new(&mut idle).poll(cx).is_ready() {
                         return Poll::Ready(Event::Idle);
                     }
+                }
+                if turns.is_over() {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
                 match accept.as_mut().poll(cx) {
                     Poll::Ready(Ok(Some(request))) => return Poll::Ready(Event::Request(Box::new(request))),
@@ -101,7 +109,8 @@ pub(super) async fn run<R: Runtime, H: Handler>(
         match event {
             Event::Request(request) => {
                 asked = true;
-                let mut work = Box::pin(respond(Arc::clone(&context), *request, accepted.is_early()));
+                let work = respond(Arc::clone(&context), *request, accepted.is_early());
+                let mut work = Box::pin(InTurn::new(work, runtime.clone(), Arc::clone(&turns)));
                 // Most end at once, without a place and a waker of their own.
                 if poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await.is_pending() {
                     requests.push(work);
@@ -114,7 +123,11 @@ pub(super) async fn run<R: Runtime, H: Handler>(
                 }
             }
             Event::Over => {
-                while requests.next().await.is_some() {}
+                let mut next = |cx: &mut std::task::Context<'_>| {
+                    turns.begin(polled_at(cx.waker()).unwrap_or_else(|| runtime.now()));
+                    requests.poll_next_unpin(cx)
+                };
+                while poll_fn(&mut next).await.is_some() {}
                 break;
             }
             Event::Failed(error) => {
