@@ -53,13 +53,21 @@ pub(super) fn forget(core: &mut Core, index: ConnectionHandle, now: Instant) {
 
 impl<R: Runtime> Driver<R> {
     /// Says once more that the connection is closed, to a peer that does not seem to have heard: at its first packet, the second,
-    /// the fourth and so on (RFC 9000 10.2.1).
-    pub(super) fn repeat_farewell(&mut self, core: &mut Core, cx: &mut Context<'_>, index: ConnectionHandle) {
+    /// the fourth and so on (RFC 9000 10.2.1). Its address may never have been proven: not with more than three times what came
+    /// (8.1).
+    pub(super) fn repeat_farewell(
+        &mut self,
+        core: &mut Core,
+        cx: &mut Context<'_>,
+        index: ConnectionHandle,
+        received: usize,
+    ) {
         let Some(closing) = core.closing.get_mut(&index.0) else { return };
         closing.heard = closing.heard.saturating_add(1);
-        let Some(farewell) = closing.farewell.as_ref().filter(|_| closing.heard.is_power_of_two()) else {
+        let Some(farewell) = &closing.farewell else { return };
+        if !closing.heard.is_power_of_two() || farewell.bytes.len() > received.saturating_mul(3) {
             return;
-        };
+        }
         self.scratch.clear();
         self.scratch.extend_from_slice(&farewell.bytes);
         let Transmit { destination, ecn, size, segment_size, src_ip } = farewell.planned;

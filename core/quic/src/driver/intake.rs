@@ -108,10 +108,13 @@ impl<R: Runtime> Driver<R> {
         let Foreign { remote, local, ecn, bytes } = datagram;
         self.scratch.clear();
         let short = bytes.first().is_some_and(|first| first & 0x80 == 0);
+        let length = bytes.len();
         match core.endpoint.handle(now, remote, local, ecn, bytes, &mut self.scratch) {
             None => {}
             Some(DatagramEvent::ConnectionEvent(index, event)) => {
-                let Some(slot) = core.slot(index) else { return self.repeat_farewell(core, cx, index) };
+                let Some(slot) = core.slot(index) else {
+                    return self.repeat_farewell(core, cx, index, length);
+                };
                 slot.cell.lock().machine.handle_event(event);
                 self.touch(index);
             }
