@@ -112,10 +112,13 @@ impl Cookies {
         let mut fitting: Vec<_> = kept.iter().filter(|cookie| cookie.is_for(&asked)).collect();
         // The longer path first, else the older first (5.4); the store is in order of age.
         fitting.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
-        let own = fields.get(COOKIE).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let pairs = fitting.iter().map(|cookie| format!("{}={}", cookie.name, cookie.value));
-        let all = own.into_iter().chain(pairs).collect::<Vec<_>>().join("; ");
-        if let (false, Ok(value)) = (all.is_empty(), HeaderValue::try_from(all)) {
+        if fitting.is_empty() {
+            return;
+        }
+        let pairs = fitting.iter().map(|cookie| format!("{}={}", cookie.name, cookie.value).into_bytes());
+        let own = fields.get_all(COOKIE).iter().map(|value| value.as_bytes().to_vec());
+        let all = own.chain(pairs).collect::<Vec<_>>().join(&b"; "[..]);
+        if let Ok(value) = HeaderValue::from_bytes(&all) {
             fields.insert(COOKIE, value);
         }
     }

@@ -73,6 +73,16 @@ fn longer_paths_and_older_cookies_come_first_and_behind_the_requests_own() {
     fields.insert(COOKIE, HeaderValue::from_static("own=0"));
     cookies.add_to(&uri("http://a.test/"), &mut fields, NOW);
     assert_eq!(fields[COOKIE], "own=0; a=4; c=3");
+    // Whatever the request's own are.
+    let mut fields = HeaderMap::new();
+    fields.append(COOKIE, HeaderValue::from_bytes(b"own=\xe9").unwrap());
+    fields.append(COOKIE, HeaderValue::from_static("more=1"));
+    let before = fields.clone();
+    cookies.add_to(&uri("http://b.test/"), &mut fields, NOW);
+    assert_eq!(fields, before);
+    cookies.add_to(&uri("http://a.test/"), &mut fields, NOW);
+    assert_eq!(fields.get_all(COOKIE).iter().count(), 1);
+    assert_eq!(fields[COOKIE].as_bytes(), b"own=\xe9; more=1; a=4; c=3");
 }
 
 #[test]
