@@ -21,12 +21,21 @@ const MAX_WINDOW: usize = 64 * 1024;
 pub struct HyperIo<S> {
     stream: S,
     window: usize,
+    most: usize,
 }
 
 impl<S> HyperIo<S> {
     /// Wraps `stream`.
     pub const fn new(stream: S) -> Self {
-        Self { stream, window: FIRST_WINDOW }
+        Self { stream, window: FIRST_WINDOW, most: usize::MAX }
+    }
+
+    /// Reads at most so many bytes at a time, and at least one. hyper doubles its buffers whenever a read fills one: of a body that
+    /// is taken slowly, this is what each piece that waits may hold.
+    #[must_use]
+    pub const fn reading_at_most(mut self, bytes: usize) -> Self {
+        self.most = if bytes == 0 { 1 } else { bytes };
+        self
     }
 
     /// The stream.
@@ -51,8 +60,10 @@ impl<S: ReadUninit + Unpin> Read for HyperIo<S> {
         cx: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        let most = self.most.min(buffer.remaining());
         // SAFETY: only what is reported as filled counts as written, and nothing else is written to.
         let whole = unsafe { buffer.as_mut() };
+        let (whole, _) = whole.split_at_mut(most);
         let start = whole.as_ptr().cast::<u8>();
         if let Some(polled) = Pin::new(&mut self.stream).poll_read_uninit(cx, whole) {
             let filled = ready!(polled)?;
@@ -66,7 +77,7 @@ impl<S: ReadUninit + Unpin> Read for HyperIo<S> {
             unsafe { buffer.advance(read) };
             return Poll::Ready(Ok(()));
         }
-        let window = self.window.min(buffer.remaining());
+        let window = self.window.min(most);
         let target = buffer.initialize_unfilled_to(window);
         let read = ready!(Pin::new(&mut self.stream).poll_read(cx, target))?;
         if read > window {
@@ -244,6 +255,17 @@ mod tests {
         let mut io = HyperIo::new(Scripted::new(&vec![7; 1 << 20], usize::MAX));
         let sizes: Vec<_> = (0..8).map(|_| read_some(&mut io, 1 << 20).unwrap().len()).collect();
         assert_eq!(sizes, [2048, 4096, 8192, 16_384, 32_768, 65_536, 65_536, 65_536]);
+    }
+
+    #[test]
+    fn no_read_is_larger_than_it_may_be() {
+        for uninit in [false, true] {
+            for (most, expected) in [(0, 1), (1, 1), (999, 999), (1000, 1000), (1001, 1000)] {
+                let mut io = HyperIo::new(Scripted::new(&[7; 5000], usize::MAX)).reading_at_most(most);
+                io.get_mut().uninit = uninit;
+                assert_eq!(read_some(&mut io, 1000).unwrap().len(), expected, "{most} {uninit}");
+            }
+        }
     }
 
     #[test]

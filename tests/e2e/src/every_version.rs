@@ -1,6 +1,7 @@
-//! What does not depend on the version of HTTP: middleware, and IPv6.
+//! What does not depend on the version of HTTP: middleware, cookies, turns, and IPv6.
 
 use crate::one_port::{LOCAL, VERSIONS, believing, client_of, dev, get, serve, tls};
+use futures_util::future::join_all;
 use shroud::ghostwire::http::{
     Bearer, Body, Client, ClientLimits, Compressed, ConnectionInfo, Cookies, Cors, HeaderMap, Limits, Method,
     OnePort, RateLimited, Request, Response, Router, SecurityHeaders, StatusCode, handler_fn, text,
@@ -8,10 +9,15 @@ use shroud::ghostwire::http::{
 use shroud::runtime::Runtime;
 use shroud::runtime::flow::RateLimits;
 use shroud::runtime::net::ListenOptions;
+use shroud::runtime::task::polled_at;
+use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::io::Read as _;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 /// Requests that a client may send at once.
 const BURST: u32 = 12;
@@ -156,6 +162,41 @@ pub async fn cookies<R: Runtime>(runtime: R) {
         "step=in".clone_into(&mut expected);
     }
     assert_eq!(store.len(), 1);
+}
+
+/// Requests that come together on one connection are not all polled in one poll of its task: a few, then others have their turn.
+pub async fn turns<R: Runtime>(runtime: R) {
+    const REQUESTS: usize = 60;
+    // Those of HTTP/1.1 come one after the other.
+    for version in VERSIONS.iter().filter(|version| **version != "HTTP/1.1") {
+        let polls = Arc::new(Mutex::new(BTreeMap::<Option<Instant>, usize>::new()));
+        let (clock, counted) = (runtime.clone(), Arc::clone(&polls));
+        let busy = handler_fn(move |_| {
+            let (clock, polls) = (clock.clone(), Arc::clone(&counted));
+            async move {
+                let poll = poll_fn(|cx| Poll::Ready(polled_at(cx.waker()))).await;
+                *polls.lock().expect("counts").entry(poll).or_default() += 1;
+                // Longer than a turn.
+                let begun = clock.now();
+                while clock.now().saturating_duration_since(begun) < Duration::from_micros(100) {}
+                text("done")
+            }
+        });
+        let (certificate, pem) = dev(&runtime);
+        let on = OnePort::new(LOCAL).with_tls(tls(&runtime, certificate));
+        let served = serve(&runtime, &on, Router::new().get("/", busy), Limits::default()).await;
+        let client = client_of(&runtime, believing(&runtime, &pem), LOCAL, version).await;
+        let ask = || client.send(get(served.address, "/"));
+        ask().await.expect("an answer");
+        for answer in join_all((1..REQUESTS).map(|_| ask())).await {
+            assert_eq!(answer.expect("an answer").status(), StatusCode::OK, "{version}");
+        }
+        let polls = std::mem::take(&mut *polls.lock().expect("counts"));
+        assert!(!polls.contains_key(&None), "{version}: a request's first poll is its connection's");
+        assert_eq!(polls.values().sum::<usize>(), REQUESTS, "{version}");
+        // Two without a look at the clock, and the one that ends the turn.
+        assert!(polls.values().all(|polled| *polled <= 3), "{version}: {polls:?}");
+    }
 }
 
 fn field<'a>(head: &'a HeaderMap, name: &str) -> Option<&'a str> {

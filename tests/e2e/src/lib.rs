@@ -180,6 +180,7 @@ macro_rules! tests_of {
                     cookies,
                     middleware,
                     over_ipv6,
+                    turns,
                 }
                 http {
                     keep_alive_and_methods,
@@ -279,6 +280,7 @@ macro_rules! tests_of {
                     cancellation,
                     compression,
                     back_pressure,
+                    messages_in_turns,
                     relays,
                     health,
                     reflection,

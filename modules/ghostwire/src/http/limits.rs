@@ -44,7 +44,8 @@ pub struct Http2Limits {
     pub stream_window: u32,
     /// The same for all requests of the connection together. Default 1 MiB.
     pub connection_window: u32,
-    /// Bytes of a response that wait for the client to take them. Default 16 KiB.
+    /// Bytes of a response that wait for the client to take them, before the handler's body is asked for more: with the piece that it
+    /// then gives, whatever its size. Default 7 KiB, a little less than what a proxy first reads.
     pub send_bytes: usize,
     /// Streams that the client has reset before they were looked at: ENHANCE_YOUR_CALM beyond (rapid reset,
     /// CVE-2023-44487). Default 20.
@@ -67,7 +68,7 @@ impl Default for Http2Limits {
             frame_bytes: 16 * 1024,
             stream_window: 256 * 1024,
             connection_window: 1024 * 1024,
-            send_bytes: 16 * 1024,
+            send_bytes: 7 * 1024,
             early_resets: 20,
             resets: 200,
             stream_errors: 100,

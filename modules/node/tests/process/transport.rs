@@ -2,7 +2,8 @@
 
 use crate::node::{Node, SHROUD, backends};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -129,6 +130,52 @@ fn announced_alternatives_are_remembered_between_runs() {
         assert!(!String::from_utf8_lossy(&printed).contains("alt-svc"), "{backend}");
         server.stop();
     }
+}
+
+/// Sets a cookie and sends its client elsewhere; there, answers with the cookies that came. Serves that so often.
+fn cookie_server(times: usize) -> (SocketAddr, std::thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let address = listener.local_addr().expect("its address");
+    let serve = move || {
+        for request in 0..2 * times {
+            let (stream, _) = listener.accept().expect("a client");
+            let mut lines = BufReader::new(&stream).lines().map(|line| line.expect("a line").to_lowercase());
+            let asked = lines.next().expect("a request");
+            let cookies: Vec<_> = lines
+                .take_while(|line| !line.is_empty())
+                .filter_map(|line| line.strip_prefix("cookie: ").map(str::to_owned))
+                .collect();
+            let (status, field, body) = match request % 2 {
+                0 => ("302 Found", "set-cookie: taste=sweet; Path=/\r\nlocation: /there\r\n", String::new()),
+                _ => ("200 OK", "", cookies.join(", ")),
+            };
+            assert_eq!(asked.starts_with("get /there "), request % 2 == 1, "{asked}");
+            let length = body.len();
+            write!(
+                &stream,
+                "HTTP/1.1 {status}\r\nconnection: close\r\n{field}content-length: {length}\r\n\r\n{body}"
+            )
+            .expect("written");
+        }
+    };
+    (address, std::thread::spawn(serve))
+}
+
+#[test]
+fn cookies_are_kept_when_that_is_asked_for() {
+    let cases: [(&[&str], &str); 4] = [
+        (&[], ""),
+        (&["-b"], "taste=sweet"),
+        (&["-H", "Cookie: own=1"], "own=1"),
+        (&["-b", "-H", "Cookie: own=1"], "own=1; taste=sweet"),
+    ];
+    let (address, server) = cookie_server(cases.len());
+    for (flags, expected) in cases {
+        let url = format!("http://{address}/here");
+        let (printed, _) = succeeds(&[&["get", "-1", "-L", &url][..], flags].concat());
+        assert_eq!(String::from_utf8_lossy(&printed), expected, "{flags:?}");
+    }
+    server.join().expect("all was asked");
 }
 
 #[test]

@@ -13,15 +13,15 @@ use futures_util::stream;
 use shroud::ghostwire::grpc::{
     Client, Code, ErrorResponse, ExtensionRequest, HEALTH_DESCRIPTORS, Health, HealthCheckRequest,
     HealthCheckResponse, MessageRequest, MessageResponse, Metadata, Mounted, Options, Reflection, Request,
-    Response, Server, ServerReflectionRequest, ServerReflectionResponse, ServingStatus, Status, Streaming,
-    Transport,
+    Response, Server, ServerReflectionRequest, ServerReflectionResponse, Service, ServingStatus, Status,
+    Streaming, Transport,
 };
 use shroud::ghostwire::http::{self, ClientLimits, Limits, Router};
 use shroud::runtime::Runtime;
 use shroud::runtime::sync::channel;
 use shroud::runtime::task::poll_budget;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// All four kinds, alone and many at once over one connection.
@@ -338,6 +338,37 @@ pub async fn back_pressure<R: Runtime>(runtime: R) {
     }
     let sent = usize::try_from(before).expect("few") * FLOW_BYTES;
     assert!(sent < MOST, "{sent} bytes for one message that was read");
+}
+
+/// Messages that have come in one piece are not all handed over in one poll.
+pub async fn messages_in_turns<R: Runtime>(runtime: R) {
+    const MESSAGES: usize = 2000;
+    let (taken, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let in_poll = Arc::clone(&most);
+    let service = Service::new(NOTES).client_streaming("Sum", move |request: Request<Streaming<Note>>| {
+        let (taken, most) = (Arc::clone(&taken), Arc::clone(&in_poll));
+        let counted = Arc::clone(&taken);
+        let mut work = Box::pin(async move {
+            let (mut notes, mut count) = (request.message, 0);
+            while notes.message().await?.is_some() {
+                count += 1;
+                most.fetch_max(counted.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            }
+            Ok(Response::new(number(count)))
+        });
+        std::future::poll_fn(move |cx| {
+            taken.store(0, Ordering::SeqCst);
+            work.as_mut().poll(cx)
+        })
+    });
+    let server = Server::new(&runtime, Options::default()).with(service);
+    let served = serve(&runtime, server.mount(Router::new()), Limits::default()).await;
+    let all = framed(0, &prost::Message::encode_to_vec(&number(1))).repeat(MESSAGES);
+    let answer = post(&runtime, &served, path("Sum"), &[], all).await;
+    let sum = framed(0, &prost::Message::encode_to_vec(&number(2000)));
+    assert_eq!((answer.code().0, &answer.body), (Some(Code::Ok), &sum));
+    let most = most.load(Ordering::SeqCst);
+    assert!((2..=128).contains(&most), "{most} messages in one poll");
 }
 
 /// The answers of one call are the questions of another, over the same connection; given up together.

@@ -83,6 +83,7 @@ impl<R: Runtime> Client<R> {
         let Shared { runtime, limits, .. } = &*self.shared;
         let io = HyperIo::new(stream);
         if !multiplexed {
+            let io = io.reading_at_most(limits.read_bytes);
             let (sender, connection) = http1::Builder::new()
                 .max_header_size(limits.header_bytes)
                 // Else what a slow taker of a body leaves there grows to 400 KiB.

@@ -16,6 +16,9 @@ pub struct ClientLimits {
     pub body_bytes: u64,
     /// Bytes of a response's header. Default 64 KiB.
     pub header_bytes: usize,
+    /// Bytes that are read at a time over HTTP/1.1: of a body that is taken slowly, two such pieces wait. A little less than a
+    /// power of two from 8 KiB on wastes the least memory; more costs fewer reads. Zero counts as one. Default 64 KiB.
+    pub read_bytes: usize,
     /// Connections to each host at a time, those in use and idle ones; one that has left HTTP (WebSocket) is not counted. A
     /// request beyond them waits until one is free, for `connect_time` at most, and then fails with
     /// [`ClientError::Busy`](super::ClientError::Busy). Requests that share a connection of HTTP/2 do not wait; HTTP/3 uses
@@ -41,6 +44,7 @@ impl Default for ClientLimits {
             read_time: Duration::from_secs(30),
             body_bytes: 16 * 1024 * 1024,
             header_bytes: 64 * 1024,
+            read_bytes: 64 * 1024,
             connections: 1024,
             idle_connections: 32,
             idle_time: Duration::from_secs(30),

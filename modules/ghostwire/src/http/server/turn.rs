@@ -1,9 +1,13 @@
-//! A turn of a connection's task: it goes on with one request after the other for a short time, then other connections have
-//! theirs. A hundred requests that come together would keep everybody else waiting for as long as they all take.
+//! The requests of one connection, polled by its task in turns: it goes on with one after the other for a short time, then other
+//! tasks have theirs and the reactor is looked at. A hundred requests that come together, or end together, would keep everybody
+//! else waiting for as long as they all take.
 
-use pin_project_lite::pin_project;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use shroud_runtime::Runtime;
-use std::future::Future;
+use shroud_runtime::task::give_way;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -16,32 +20,26 @@ const TURN: Duration = Duration::from_micros(64);
 /// Requests that are polled without a look at the clock: few connections have more that can go on at a time.
 const UNTIMED: u32 = 2;
 
-/// The turns of one task. Its requests are polled by that task, one after the other.
+/// A request with its response.
+pub(super) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The turn that goes on. All that know it are polled by one task, one after the other.
 #[derive(Debug)]
-pub(super) struct Turns {
+struct Turn {
     since: Instant,
-    /// When this turn began, in nanoseconds since then; how many requests it has polled; whether it is over.
+    /// When it began, in nanoseconds since then; how many requests it has polled; whether it is over.
     begun: AtomicU64,
     polled: AtomicU32,
     over: AtomicBool,
 }
 
-impl Turns {
-    pub(super) fn new(now: Instant) -> Arc<Self> {
-        Arc::new(Self {
-            since: now,
-            begun: AtomicU64::new(0),
-            polled: AtomicU32::new(0),
-            over: AtomicBool::new(false),
-        })
-    }
-
+impl Turn {
     fn nanos(&self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.since).as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// The turn that began at `now`, if it is not the one that goes on.
-    pub(super) fn begin(&self, now: Instant) {
+    /// Another one, unless it is the one that goes on.
+    fn begin(&self, now: Instant) {
         let begun = self.nanos(now);
         if self.begun.swap(begun, Relaxed) != begun {
             self.polled.store(0, Relaxed);
@@ -49,8 +47,7 @@ impl Turns {
         }
     }
 
-    /// Whether no other request is to be polled before the next turn.
-    pub(super) fn is_over(&self) -> bool {
+    fn is_over(&self) -> bool {
         self.over.load(Relaxed)
     }
 
@@ -64,33 +61,103 @@ impl Turns {
     }
 }
 
-pin_project! {
-    /// A request that is polled within the turns of its connection's task.
-    pub(super) struct InTurn<F, R> {
-        #[pin]
-        work: F,
-        runtime: R,
-        turns: Arc<Turns>,
-    }
+/// A request that has been polled. Gives itself back when the turn is over: it is the first of the next one then.
+struct Running<R> {
+    work: Option<Work>,
+    runtime: R,
+    turn: Arc<Turn>,
 }
 
-impl<F, R> InTurn<F, R> {
-    pub(super) fn new(work: F, runtime: R, turns: Arc<Turns>) -> Self {
-        Self { work, runtime, turns }
-    }
-}
+// Neither is pinned.
+impl<R> Unpin for Running<R> {}
 
-impl<F: Future<Output = ()>, R: Runtime> Future for InTurn<F, R> {
-    type Output = ();
+impl<R: Runtime> Future for Running<R> {
+    /// What is left of it.
+    type Output = Option<Work>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
-        if this.turns.is_over() {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Work>> {
+        if self.turn.is_over() {
+            return Poll::Ready(self.work.take());
         }
-        let polled = this.work.poll(cx);
-        this.turns.count(this.runtime);
-        polled
+        let Some(work) = &mut self.work else { return Poll::Ready(None) };
+        let polled = work.as_mut().poll(cx);
+        self.turn.count(&self.runtime);
+        polled.map(|()| None)
+    }
+}
+
+/// The requests of a connection.
+pub(super) struct Requests<R> {
+    runtime: R,
+    turn: Arc<Turn>,
+    /// Those to be polled first: new ones, and one that the last turn had no time for.
+    next: VecDeque<Work>,
+    running: FuturesUnordered<Running<R>>,
+}
+
+impl<R: Runtime> Requests<R> {
+    pub(super) fn new(runtime: R) -> Self {
+        let turn = Turn {
+            since: runtime.now(),
+            begun: AtomicU64::new(0),
+            polled: AtomicU32::new(0),
+            over: AtomicBool::new(false),
+        };
+        Self { runtime, turn: Arc::new(turn), next: VecDeque::new(), running: FuturesUnordered::new() }
+    }
+
+    pub(super) fn push(&mut self, work: Work) {
+        self.next.push_back(work);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.next.is_empty() && self.running.is_empty()
+    }
+
+    /// Polls those that can go on, in the poll of the task that has begun at `now`. Says whether any has begun or ended.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        self.turn.begin(now);
+        let mut went_on = !self.next.is_empty();
+        while !self.turn.is_over()
+            && let Some(mut work) = self.next.pop_front()
+        {
+            // Most end at once, without a place and a waker of their own.
+            let polled = work.as_mut().poll(cx);
+            self.turn.count(&self.runtime);
+            if polled.is_pending() {
+                let (runtime, turn) = (self.runtime.clone(), Arc::clone(&self.turn));
+                self.running.push(Running { work: Some(work), runtime, turn });
+            }
+        }
+        while !self.turn.is_over()
+            && let Poll::Ready(Some(left)) = self.running.poll_next_unpin(cx)
+        {
+            went_on = true;
+            self.next.extend(left);
+        }
+        went_on
+    }
+
+    /// Whether more could be done in this poll of the task, but others are to have their turn before: who drives this gives way.
+    pub(super) fn is_turn_over(&self) -> bool {
+        self.turn.is_over()
+    }
+
+    /// Drops them, in turns: each may have a connection to another server. At once when this is itself dropped.
+    pub(super) async fn end(self) {
+        let Self { runtime, next, running, .. } = self;
+        let left = next.into_iter().chain(running.into_iter().filter_map(|running| running.work));
+        let mut begun = runtime.now();
+        for work in left {
+            drop(work);
+            if runtime.now().saturating_duration_since(begun) >= TURN {
+                let mut given = false;
+                poll_fn(
+                    |cx| if std::mem::replace(&mut given, true) { Poll::Ready(()) } else { give_way(cx) },
+                )
+                .await;
+                begun = runtime.now();
+            }
+        }
     }
 }

@@ -27,7 +27,7 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use respond::{Context, respond};
 use shroud_hyper::{HyperIo, HyperTimer};
-use shroud_runtime::task::polled_at;
+use shroud_runtime::task::{give_way, polled_at};
 use shroud_runtime::{Runtime, RuntimeExt};
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
@@ -94,7 +94,9 @@ pub(crate) async fn run<R: Runtime, H: Handler, S: Stream>(
         // What streams have to say is written by the connection in the task's next turn, when other connections have
         // had theirs: written together, responses wake their clients less often.
         let went_on = streams.poll_all(cx, now);
-        if went_on {
+        if streams.is_turn_over() {
+            let _: Poll<()> = give_way(cx);
+        } else if went_on {
             cx.waker().wake_by_ref();
         }
         if shared.is_reset_too_often() {
@@ -117,7 +119,7 @@ pub(crate) async fn run<R: Runtime, H: Handler, S: Stream>(
     .await;
 
     // Streams first: each resets itself, though nobody may read that.
-    drop(streams);
+    streams.end().await;
     drop(connection);
     let lingers = match &end {
         End::Finished(Ok(())) => true,

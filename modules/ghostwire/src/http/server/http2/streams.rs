@@ -3,22 +3,17 @@
 //! A stream may wait for its handler for as long as that takes, but only so long for a client that takes nothing of its
 //! response (a window of zero, or one that is never opened again): then it is reset.
 
-use super::super::turn::{InTurn, Turns};
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
+use super::super::turn::{Requests, Work};
 use hyper::rt::{Executor, Sleep, Timer};
 use pin_project_lite::pin_project;
 use shroud_hyper::HyperTimer;
 use shroud_runtime::Runtime;
-use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-
-type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 type Queue = Arc<Mutex<Vec<Work>>>;
 
@@ -52,14 +47,12 @@ pub(super) struct Spawner<R: Runtime> {
     runtime: R,
     write_time: Duration,
     signals: Arc<Signals>,
-    turns: Arc<Turns>,
     queue: Queue,
 }
 
 impl<R: Runtime> Spawner<R> {
     pub(super) fn new(runtime: R, write_time: Duration) -> Self {
-        let turns = Turns::new(runtime.now());
-        Self { runtime, write_time, signals: Arc::default(), turns, queue: Queue::default() }
+        Self { runtime, write_time, signals: Arc::default(), queue: Queue::default() }
     }
 
     pub(super) fn signals(&self) -> &Signals {
@@ -68,7 +61,6 @@ impl<R: Runtime> Spawner<R> {
 
     /// Runs what has time limits of its own, in the connection's task.
     pub(super) fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let work = InTurn::new(work, self.runtime.clone(), Arc::clone(&self.turns));
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(Box::pin(work));
     }
 }
@@ -92,47 +84,36 @@ where
 }
 
 /// All streams of a connection.
-pub(super) struct Streams {
+pub(super) struct Streams<R> {
     queue: Queue,
-    turns: Arc<Turns>,
-    /// Those that have not been polled.
-    new: VecDeque<Work>,
-    running: FuturesUnordered<Work>,
+    requests: Requests<R>,
 }
 
-impl Streams {
-    pub(super) fn new<R: Runtime>(spawner: &Spawner<R>) -> Self {
-        Self {
-            queue: Arc::clone(&spawner.queue),
-            turns: Arc::clone(&spawner.turns),
-            new: VecDeque::new(),
-            running: FuturesUnordered::new(),
-        }
+impl<R: Runtime> Streams<R> {
+    pub(super) fn new(spawner: &Spawner<R>) -> Self {
+        Self { queue: Arc::clone(&spawner.queue), requests: Requests::new(spawner.runtime.clone()) }
     }
 
-    /// Polls those that can go on, in the turn of the task that has begun at `now`. Says whether there is to be another one: a
-    /// stream has begun or ended, or not all new ones could be polled.
+    /// Polls those that can go on, in the poll of the task that has begun at `now`. Says whether any has begun or ended.
     pub(super) fn poll_all(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        self.turns.begin(now);
-        self.new.extend(self.queue.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
-        let mut went_on = !self.new.is_empty();
-        while !self.turns.is_over()
-            && let Some(mut work) = self.new.pop_front()
-        {
-            // Most end at once, without a place and a waker of their own.
-            if work.as_mut().poll(cx).is_pending() {
-                self.running.push(work);
-            }
+        for work in self.queue.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            self.requests.push(work);
         }
-        // Once the turn is over, those that could go on wake themselves, and two that do end this.
-        while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {
-            went_on = true;
-        }
-        went_on
+        self.requests.poll(cx, now)
+    }
+
+    /// As [`Requests::is_turn_over`].
+    pub(super) fn is_turn_over(&self) -> bool {
+        self.requests.is_turn_over()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.new.is_empty() && self.running.is_empty()
+        self.requests.is_empty()
+    }
+
+    /// Drops all of them, in turns.
+    pub(super) async fn end(self) {
+        self.requests.end().await;
     }
 }
 

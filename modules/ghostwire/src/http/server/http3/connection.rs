@@ -5,16 +5,15 @@ use super::super::super::handler::Handler;
 use super::super::super::limits::Limits;
 use super::super::super::metrics::Stripe;
 use super::super::Counted;
-use super::super::turn::{InTurn, Turns};
+use super::super::turn::Requests;
 use super::code;
 use super::respond::{Context, respond};
 use bytes::Bytes;
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use shroud_h3::h3;
 use shroud_h3::h3::error::{Code, ConnectionError};
 use shroud_h3::h3::server::RequestResolver;
 use shroud_quic::Connecting;
-use shroud_runtime::task::polled_at;
+use shroud_runtime::task::{give_way, polled_at};
 use shroud_runtime::{Runtime, RuntimeExt};
 use std::future::{Future as _, poll_fn};
 use std::pin::{Pin, pin};
@@ -67,17 +66,15 @@ pub(super) async fn run<R: Runtime, H: Handler>(
     let own_streams = connection.sending_streams();
     let mut stopped = stopping.cancelled();
     let mut draining = false;
-    let mut asked = false;
-    let mut requests = FuturesUnordered::new();
-    let turns = Turns::new(runtime.now());
+    let mut requests = Requests::new(runtime.clone());
     let mut idle = runtime.sleep(limits.idle_time);
     loop {
         let event = {
             let mut accept = pin!(http.accept());
             poll_fn(|cx| {
-                turns.begin(polled_at(cx.waker()).unwrap_or_else(|| runtime.now()));
-                let busy = std::mem::take(&mut asked) || !requests.is_empty();
-                while let Poll::Ready(Some(())) = requests.poll_next_unpin(cx) {}
+                let now = polled_at(cx.waker()).unwrap_or_else(|| runtime.now());
+                let busy = !requests.is_empty();
+                requests.poll(cx, now);
                 if requests.is_empty() {
                     if draining {
                         return Poll::Ready(Event::Over);
@@ -89,9 +86,8 @@ pub(super) async fn run<R: Runtime, H: Handler>(
                         return Poll::Ready(Event::Idle);
                     }
                 }
-                if turns.is_over() {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
+                if requests.is_turn_over() {
+                    return give_way(cx);
                 }
                 match accept.as_mut().poll(cx) {
                     Poll::Ready(Ok(Some(request))) => return Poll::Ready(Event::Request(Box::new(request))),
@@ -108,13 +104,7 @@ pub(super) async fn run<R: Runtime, H: Handler>(
         };
         match event {
             Event::Request(request) => {
-                asked = true;
-                let work = respond(Arc::clone(&context), *request, accepted.is_early());
-                let mut work = Box::pin(InTurn::new(work, runtime.clone(), Arc::clone(&turns)));
-                // Most end at once, without a place and a waker of their own.
-                if poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await.is_pending() {
-                    requests.push(work);
-                }
+                requests.push(Box::pin(respond(Arc::clone(&context), *request, accepted.is_early())));
             }
             Event::Stop => {
                 draining = true;
@@ -123,11 +113,15 @@ pub(super) async fn run<R: Runtime, H: Handler>(
                 }
             }
             Event::Over => {
-                let mut next = |cx: &mut std::task::Context<'_>| {
-                    turns.begin(polled_at(cx.waker()).unwrap_or_else(|| runtime.now()));
-                    requests.poll_next_unpin(cx)
-                };
-                while poll_fn(&mut next).await.is_some() {}
+                poll_fn(|cx| {
+                    requests.poll(cx, polled_at(cx.waker()).unwrap_or_else(|| runtime.now()));
+                    match requests.is_empty() {
+                        true => Poll::Ready(()),
+                        false if requests.is_turn_over() => give_way(cx),
+                        false => Poll::Pending,
+                    }
+                })
+                .await;
                 break;
             }
             Event::Failed(error) => {
@@ -141,6 +135,7 @@ pub(super) async fn run<R: Runtime, H: Handler>(
             }
         }
     }
+    requests.end().await;
     // What was answered is delivered before the connection is closed.
     let delivered = async {
         while connection.close_reason().is_none() && connection.sending_streams() > own_streams {
