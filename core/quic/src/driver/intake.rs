@@ -1,6 +1,6 @@
 //! What arrives: datagrams for connections, for other members, and for connections that are not there yet.
 
-use super::{Driver, WORK_OF_HANDSHAKE, concerns_one_peer, connecting};
+use super::{Driver, PASS, UNTIMED, WORK_OF_HANDSHAKE, concerns_one_peer, connecting};
 use crate::cell::Cell;
 use crate::config::Retry;
 use crate::group::Foreign;
@@ -23,6 +23,7 @@ impl<R: Runtime> Driver<R> {
         now: &mut Instant,
         work: &mut usize,
     ) -> io::Result<()> {
+        let begun = *now;
         while *work > 0 {
             if !self.inbox.has_more() {
                 match self.inbox.poll_fill(cx, &self.socket) {
@@ -36,14 +37,21 @@ impl<R: Runtime> Driver<R> {
                 }
                 *now = self.runtime.now();
             }
-            self.handle_batch(core, cx, *now, work);
+            self.handle_some(core, cx, *now, work);
+            if self.runtime.now().saturating_duration_since(begun) >= PASS {
+                *work = 0;
+            }
         }
         self.dispatch_touched(core);
         Ok(())
     }
 
-    fn handle_batch(&mut self, core: &mut Core, cx: &mut Context<'_>, now: Instant, work: &mut usize) {
-        while *work > 0 {
+    fn handle_some(&mut self, core: &mut Core, cx: &mut Context<'_>, now: Instant, work: &mut usize) {
+        for _ in 0..UNTIMED {
+            // A handshake takes what is left.
+            if *work == 0 {
+                return;
+            }
             let Some((meta, bytes)) = self.inbox.next() else { return };
             *work -= 1;
             core.stats.received += 1;

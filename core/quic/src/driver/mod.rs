@@ -23,6 +23,7 @@ use departures::Departures;
 use inbox::Inbox;
 use outbox::Outbox;
 use quinn_proto::{ConnectionHandle, Event, Side, StreamEvent, VarInt};
+use shroud_runtime::task::give_way;
 use shroud_runtime::{Alarm, Datagram, Runtime};
 use std::collections::VecDeque;
 use std::future::Future;
@@ -31,11 +32,15 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use timers::Timers;
 
 /// What one pass may do, counted in datagrams handled or made: about half a millisecond.
 const WORK: usize = 256;
+/// How long one pass may take until it ends with the datagrams at hand: those of a hostile peer can take many times as long to handle.
+const PASS: Duration = Duration::from_micros(250);
+/// Datagrams that are handled without a look at the clock.
+const UNTIMED: usize = 32;
 /// What a new connection counts for in it: its TLS handshake takes about as long as all else in a pass may, and its answer
 /// should not wait for the next one's.
 const WORK_OF_HANDSHAKE: usize = WORK;
@@ -129,7 +134,8 @@ impl<R: Runtime> Driver<R> {
         let blocked = blocked || self.outbox.flush(cx, &self.socket, &mut core.stats).is_pending();
         self.set_alarm(&mut core, cx);
         if (!blocked && !self.queue.is_empty()) || work == 0 || self.inbox.has_more() {
-            cx.waker().wake_by_ref();
+            // What else runs here goes first, and what has become ready meanwhile.
+            let _: Poll<()> = give_way(cx);
         }
         let idle = core.stats.connections == 0;
         let over = core.closed && idle && self.outbox.is_empty();

@@ -208,6 +208,9 @@ where
         bystander.times(runtime, asked / 4).await;
     }
     let mut idle = bystander.times(runtime, asked).await;
+    if apart() {
+        at(runtime, Place::Server, |runtime| async move { runtime.tree().reset_polls() }).await;
+    }
     forget_peak();
     let before = memory("VmRSS:");
     let begun = runtime.now();
@@ -243,6 +246,14 @@ where
         micros(after),
         since_over(runtime).as_millis(),
     );
+    if apart() {
+        let polls = at(runtime, Place::Server, |runtime| async move { runtime.tree().polls() }).await;
+        let kinds = polls.kinds.iter().map(|kind| {
+            let (longest, blocking) = (micros(kind.longest), kind.blocking);
+            format!("{} {longest} us ({} long, {blocking} beyond 1 ms)", kind.name, kind.long)
+        });
+        println!("flood polls of the server, the longest by kind: {}", kinds.collect::<Vec<_>>().join(", "));
+    }
     assert!(growth <= most, "{name}: grew by {growth} bytes");
     outcomes
 }
