@@ -5,7 +5,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use shroud_io_readiness::tcp;
 use shroud_runtime::ByteStream;
 use shroud_runtime::net::ReadUninit;
-use shroud_runtime::task::poll_budget;
+use shroud_runtime::task::{poll_budget, spend_bytes};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{SocketAddr, TcpStream};
 use std::pin::Pin;
@@ -30,7 +30,7 @@ impl AsyncRead for AsyncStream {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         ready!(poll_budget(cx));
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        spend_bytes(Pin::new(&mut self.stream).poll_read(cx, buffer))
     }
 
     fn poll_read_vectored(
@@ -39,14 +39,14 @@ impl AsyncRead for AsyncStream {
         buffers: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
         ready!(poll_budget(cx));
-        Pin::new(&mut self.stream).poll_read_vectored(cx, buffers)
+        spend_bytes(Pin::new(&mut self.stream).poll_read_vectored(cx, buffers))
     }
 }
 
 impl AsyncWrite for AsyncStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
         ready!(poll_budget(cx));
-        Pin::new(&mut self.stream).poll_write(cx, buffer)
+        spend_bytes(Pin::new(&mut self.stream).poll_write(cx, buffer))
     }
 
     fn poll_write_vectored(
@@ -55,7 +55,7 @@ impl AsyncWrite for AsyncStream {
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         ready!(poll_budget(cx));
-        Pin::new(&mut self.stream).poll_write_vectored(cx, buffers)
+        spend_bytes(Pin::new(&mut self.stream).poll_write_vectored(cx, buffers))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -7,7 +7,7 @@ use rustix::net::{SendAncillaryBuffer, SendFlags};
 use send_wrapper::SendWrapper;
 use shroud_io_readiness::tcp;
 use shroud_runtime::net::ReadUninit;
-use shroud_runtime::task::poll_budget;
+use shroud_runtime::task::{poll_budget, spend_bytes};
 use shroud_runtime::{ByteStream, ConnectOptions};
 use socket2::SockRef;
 use std::future::poll_fn;
@@ -65,17 +65,17 @@ impl AsyncRead for GlommioStream {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         ready!(poll_budget(cx));
-        self.glommio().poll_read(cx, buffer)
+        spend_bytes(self.glommio().poll_read(cx, buffer))
     }
 }
 
 impl AsyncWrite for GlommioStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         ready!(poll_budget(cx));
-        match rustix::io::retry_on_intr(|| rustix::net::send(self.descriptor(), bytes, SEND)) {
+        spend_bytes(match rustix::io::retry_on_intr(|| rustix::net::send(self.descriptor(), bytes, SEND)) {
             Err(rustix::io::Errno::AGAIN) => self.glommio().poll_write(cx, bytes),
             result => Poll::Ready(result.map_err(io::Error::from)),
-        }
+        })
     }
 
     fn poll_write_vectored(
@@ -88,13 +88,13 @@ impl AsyncWrite for GlommioStream {
         let parts = parts.get(..1024).unwrap_or(parts);
         let send =
             || rustix::net::sendmsg(self.descriptor(), parts, &mut SendAncillaryBuffer::default(), SEND);
-        match rustix::io::retry_on_intr(send) {
+        spend_bytes(match rustix::io::retry_on_intr(send) {
             Err(rustix::io::Errno::AGAIN) => {
                 let first = parts.iter().find(|part| !part.is_empty());
                 self.glommio().poll_write(cx, first.map_or(&[], |part| part))
             }
             result => Poll::Ready(result.map_err(io::Error::from)),
-        }
+        })
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -5,6 +5,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use shroud_io_readiness::tcp;
 use shroud_runtime::ByteStream;
 use shroud_runtime::net::ReadUninit;
+use shroud_runtime::task::{poll_budget, spend_bytes};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
@@ -36,6 +37,7 @@ impl TokioStream {
         room: usize,
         mut read: impl FnMut(&TcpStream) -> rustix::io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        ready!(poll_budget(cx));
         loop {
             ready!(self.stream.poll_read_ready(cx))?;
             let mut got = None;
@@ -46,7 +48,7 @@ impl TokioStream {
                 if 0 < count && count < room { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
             });
             match (got, tried) {
-                (Some(count), _) => return Poll::Ready(Ok(count)),
+                (Some(count), _) => return spend_bytes(Poll::Ready(Ok(count))),
                 (None, Err(error)) if is_passing(&error) => {}
                 (None, tried) => return Poll::Ready(tried.map(|()| 0)),
             }
@@ -87,6 +89,7 @@ impl ReadUninit for TokioStream {
 
 impl AsyncWrite for TokioStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(poll_budget(cx));
         loop {
             ready!(self.stream.poll_write_ready(cx))?;
             let mut sent = None;
@@ -97,7 +100,7 @@ impl AsyncWrite for TokioStream {
                 if 0 < count && count < buffer.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
             });
             match (sent, tried) {
-                (Some(count), _) => return Poll::Ready(Ok(count)),
+                (Some(count), _) => return spend_bytes(Poll::Ready(Ok(count))),
                 (None, Err(error)) if is_passing(&error) => {}
                 (None, tried) => return Poll::Ready(tried.map(|()| 0)),
             }
@@ -109,7 +112,8 @@ impl AsyncWrite for TokioStream {
         cx: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        tokio::io::AsyncWrite::poll_write_vectored(Pin::new(&mut self.stream), cx, buffers)
+        ready!(poll_budget(cx));
+        spend_bytes(tokio::io::AsyncWrite::poll_write_vectored(Pin::new(&mut self.stream), cx, buffers))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -40,7 +40,7 @@ const WORK: usize = 256;
 /// How long one pass may take until it ends with the datagrams at hand: those of a hostile peer can take many times as long to handle.
 const PASS: Duration = Duration::from_micros(250);
 /// Datagrams that are handled without a look at the clock.
-const UNTIMED: usize = 32;
+const UNTIMED: usize = 8;
 /// What a new connection counts for in it: its TLS handshake takes about as long as all else in a pass may, and its answer
 /// should not wait for the next one's.
 const WORK_OF_HANDSHAKE: usize = WORK;

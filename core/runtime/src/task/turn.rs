@@ -1,6 +1,7 @@
 //! A task's turn: when its poll began, and how much I/O it may still do in it.
 
 use std::cell::Cell;
+use std::io;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -8,19 +9,30 @@ use std::time::Instant;
 /// part of a millisecond.
 const OPERATIONS: u32 = 128;
 
+/// Bytes that count as an operation: so that large reads and writes, which take longer, do not add up to milliseconds.
+const BYTES: usize = 4096;
+
 thread_local! {
-    /// The turn of the task that this thread is polling; nobody is held back outside of a task.
-    static TURN: Cell<Turn> = const { Cell::new(Turn { left: u32::MAX, began: None, defer: Waker::wake_by_ref }) };
+    /// The operations that are left to the task that this thread is polling; nobody is held back outside of a task.
+    static LEFT: Cell<u32> = const { Cell::new(u32::MAX) };
+    /// What else is known of its turn.
+    static TURN: Cell<Known> = const { Cell::new(Known { began: None, defer: Waker::wake_by_ref }) };
 }
 
 /// How an executor wakes a task after others have had their turn.
 pub(crate) type Defer = fn(&Waker);
 
 #[derive(Clone, Copy)]
-pub(crate) struct Turn {
-    left: u32,
+struct Known {
     began: Option<(Instant, Identity)>,
     defer: Defer,
+}
+
+/// The turn of the task around another.
+#[derive(Clone, Copy)]
+pub(crate) struct Turn {
+    left: u32,
+    known: Known,
 }
 
 /// A waker, told from others by where it points.
@@ -46,15 +58,12 @@ pub fn polled_at(waker: &Waker) -> Option<Instant> {
 /// done as much as it may in this poll: a task whose I/O is always ready (a flooded socket) would otherwise hold its
 /// thread for ever, and not even notice that it was cancelled.
 pub fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
-    let spent = TURN.try_with(|turn| {
-        let now = turn.get();
-        match now.left.checked_sub(1) {
-            Some(left) => {
-                turn.set(Turn { left, ..now });
-                false
-            }
-            None => true,
+    let spent = LEFT.try_with(|left| match left.get().checked_sub(1) {
+        Some(rest) => {
+            left.set(rest);
+            false
         }
+        None => true,
     });
     if spent.unwrap_or(false) {
         // At once: those who drive something for others look whether it has woken them before they leave it.
@@ -67,7 +76,23 @@ pub fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
 /// Whether the task that is being polled may do no more I/O in this poll: trying again before the next one is in vain.
 #[must_use]
 pub fn is_spent() -> bool {
-    TURN.try_with(|turn| turn.get().left == 0).unwrap_or(false)
+    LEFT.try_with(|left| left.get() == 0).unwrap_or(false)
+}
+
+/// Called by adapters with what a read or a write of a stream has come to: counts each 4 KiB as an operation more.
+pub fn spend_bytes(polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    if let Poll::Ready(Ok(bytes)) = &polled
+        && *bytes >= BYTES
+    {
+        let operations = u32::try_from(bytes / BYTES).unwrap_or(u32::MAX);
+        let _ = LEFT.try_with(|left| {
+            // Outside of a task there is no end to them.
+            if left.get() <= OPERATIONS {
+                left.set(left.get().saturating_sub(operations));
+            }
+        });
+    }
+    polled
 }
 
 /// Always pending, and polled again once others have had their turn: for a task that could go on, but has worked for long
@@ -80,14 +105,18 @@ pub fn give_way<T>(cx: &mut Context<'_>) -> Poll<T> {
 
 /// Gives a full turn to the task that is about to be polled; returns that of the one around it.
 pub(crate) fn begin(now: Instant, waker: &Waker, defer: Defer) -> Turn {
-    let turn = Turn { left: OPERATIONS, began: Some((now, identity(waker))), defer };
-    TURN.try_with(|around| around.replace(turn)).unwrap_or(turn)
+    let known = Known { began: Some((now, identity(waker))), defer };
+    Turn {
+        left: LEFT.try_with(|left| left.replace(OPERATIONS)).unwrap_or(u32::MAX),
+        known: TURN.try_with(|around| around.replace(known)).unwrap_or(known),
+    }
 }
 
 /// Gives the turn back to the task around.
 pub(crate) fn end(around: Turn) {
     // The thread may already be losing its locals; nobody is polled then.
-    let _ = TURN.try_with(|turn| turn.set(around));
+    let _ = LEFT.try_with(|left| left.set(around.left));
+    let _ = TURN.try_with(|turn| turn.set(around.known));
 }
 
 #[cfg(test)]
@@ -116,6 +145,16 @@ mod tests {
         assert!(is_spent() && poll_budget(&mut cx).is_pending());
         assert!(poll_budget(&mut cx).is_pending());
         end(before);
+        // The bytes of large ones count too.
+        let before = begin(now, &own, Waker::wake_by_ref);
+        for (bytes, left) in [(0, 128), (4095, 128), (4096, 127), (8191, 126), (16 * 1024, 122)] {
+            assert!(spend_bytes(Poll::Ready(Ok(bytes))).is_ready());
+            assert_eq!(LEFT.get(), left);
+        }
+        assert!(spend_bytes(Poll::Pending).is_pending() && !is_spent());
+        assert!(spend_bytes(Poll::Ready(Ok(usize::MAX))).is_ready() && is_spent());
+        end(before);
+        assert!(spend_bytes(Poll::Ready(Ok(usize::MAX))).is_ready() && !is_spent());
         assert_eq!(polled_at(&own), None);
         for _ in 0..10 * OPERATIONS {
             assert!(poll_budget(&mut cx).is_ready());

@@ -6,7 +6,7 @@ use crate::host::Owner;
 use crate::universe::Universe;
 use futures_io::{AsyncRead, AsyncWrite};
 use shroud_runtime::net::ReadUninit;
-use shroud_runtime::task::poll_budget;
+use shroud_runtime::task::{poll_budget, spend_bytes};
 use shroud_runtime::{ByteStream, ConnectOptions, ListenOptions, Listener};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -34,20 +34,20 @@ impl SimStream {
 
     fn write(&self, cx: &mut Context<'_>, buffers: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         ready!(poll_budget(cx));
-        self.universe.with(|world| {
+        spend_bytes(self.universe.with(|world| {
             world.alive(self.owner).ok_or_else(dead)?;
             world.poll_write(self.key, self.side, buffers, cx)
-        })
+        }))
     }
 }
 
 impl AsyncRead for SimStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         ready!(poll_budget(cx));
-        self.universe.with(|world| {
+        spend_bytes(self.universe.with(|world| {
             world.alive(self.owner).ok_or_else(dead)?;
             world.poll_read(self.key, self.side, buffer, cx)
-        })
+        }))
     }
 }
 

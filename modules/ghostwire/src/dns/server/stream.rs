@@ -7,6 +7,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use shroud_dns::frame::{Deframer, framed};
 use shroud_dns::receive;
 use shroud_dns::request::MAX_REQUEST;
+use shroud_runtime::task::{give_way, polled_at};
 use shroud_runtime::{Runtime, RuntimeExt};
 use shroud_rustls::rustls::ServerConfig;
 use shroud_rustls::{Failed, accept};
@@ -23,8 +24,11 @@ const READ: usize = 4096;
 /// Bytes of answers that may wait before no more questions are read: one of the longest at least.
 const MAX_WAITING: usize = 64 * 1024;
 
-/// Reads in one turn: others want the thread too.
-const READS: u32 = 32;
+/// Questions that are read before answers that are ready are looked at.
+const QUESTIONS: usize = 16;
+
+/// How long one turn goes on: others want the thread too.
+const TURN: Duration = Duration::from_micros(64);
 
 /// How long to listen to a client whose handshake failed, so that it hears why.
 const LINGER: Duration = Duration::from_millis(500);
@@ -89,7 +93,8 @@ pub(super) async fn run<R: Runtime, H: Handler, S: AsyncRead + AsyncWrite + Unpi
     let mut alarm = runtime.sleep(limits.idle_time);
     let mut buffer = [0; READ];
     poll_fn(|cx| {
-        let (mut moved, mut turns) = (false, 0);
+        let begun = polled_at(cx.waker()).unwrap_or_else(|| runtime.now());
+        let mut moved = false;
         if reads && Pin::new(&mut stopped).poll(cx).is_ready() {
             reads = false;
         }
@@ -127,7 +132,10 @@ pub(super) async fn run<R: Runtime, H: Handler, S: AsyncRead + AsyncWrite + Unpi
             let room = |work: &FuturesUnordered<_>, waiting: &Vec<u8>, written: usize| {
                 work.len() < limits.in_work && waiting.len() - written < MAX_WAITING
             };
-            while room(&work, &waiting, written) {
+            for _ in 0..QUESTIONS {
+                if !room(&work, &waiting, written) {
+                    break;
+                }
                 match deframer.poll_message() {
                     Ok(Some(message)) => {
                         work.push(respond(runtime, shared, receive(message), info));
@@ -138,17 +146,16 @@ pub(super) async fn run<R: Runtime, H: Handler, S: AsyncRead + AsyncWrite + Unpi
                     Err(_) => return Poll::Ready(()),
                 }
             }
+            if !again && (!reads || !room(&work, &waiting, written)) {
+                break;
+            }
+            if runtime.now().saturating_duration_since(begun) >= TURN {
+                let _: Poll<()> = give_way(cx);
+                break;
+            }
             if again {
                 continue;
             }
-            if !reads || !room(&work, &waiting, written) {
-                break;
-            }
-            if turns == READS {
-                cx.waker().wake_by_ref();
-                break;
-            }
-            turns += 1;
             match Pin::new(&mut stream).poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(0)) => reads = false,
                 Poll::Ready(Ok(count)) => deframer.handle_bytes(buffer.get(..count).unwrap_or_default()),
