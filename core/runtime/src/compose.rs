@@ -45,11 +45,9 @@ pub trait Executor: Offload + Clone {
     where
         F: Future<Output = ()> + Send + 'static;
 
-    /// Wakes `waker`, of a task on this thread, once others have had their turn: as far as the executor can, once it has seen
-    /// what the kernel has ready. Until then the queue may run empty.
-    fn defer(waker: &Waker) {
-        waker.wake_by_ref();
-    }
+    /// Wakes a task of this thread once others have had their turn: as far as the executor can, once it has seen what the kernel
+    /// has ready. Until then the queue may run empty. `None`: tasks that give way are woken at once.
+    const DEFER: Option<fn(&Waker)> = None;
 }
 
 /// Who waits for the kernel: clock, entropy, timers, sockets, files. The verbs mean what [`Runtime`] says.
@@ -193,7 +191,7 @@ impl<E: Executor, I: Io> Composed<E, I> {
         F::Output: Send,
     {
         let cell = self.shared.tree.enter(name, class);
-        let supervised = Supervised::new(task, self.shared.io.clone(), Arc::clone(&cell), E::defer);
+        let supervised = Supervised::new(task, self.shared.io.clone(), Arc::clone(&cell), E::DEFER);
         self.shared.executor.execute(supervised);
         Task::new(cell)
     }

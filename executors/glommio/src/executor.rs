@@ -95,9 +95,7 @@ impl Executor for GlommioExecutor {
         }
     }
 
-    fn defer(waker: &Waker) {
-        Turns::here().wake_next_turn(waker);
-    }
+    const DEFER: Option<fn(&Waker)> = Some(|waker| Turns::here().wake_next_turn(waker));
 }
 
 impl Offload for GlommioExecutor {

@@ -83,7 +83,5 @@ impl Executor for SmolExecutor {
         self.executor.spawn(task).detach();
     }
 
-    fn defer(waker: &Waker) {
-        deferred::wake_later(waker);
-    }
+    const DEFER: Option<fn(&Waker)> = Some(deferred::wake_later);
 }

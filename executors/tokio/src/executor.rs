@@ -49,8 +49,8 @@ impl Executor for TokioExecutor {
         drop(self.handle.spawn(task));
     }
 
-    fn defer(waker: &Waker) {
-        // Tokio wakes it after the next look at its drivers.
+    // Tokio wakes it after the next look at its drivers.
+    const DEFER: Option<fn(&Waker)> = Some(|waker| {
         let _ = pin!(tokio::task::yield_now()).poll(&mut Context::from_waker(waker));
-    }
+    });
 }

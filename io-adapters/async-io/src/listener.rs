@@ -4,7 +4,7 @@ use crate::stream::AsyncStream;
 use async_io::Async;
 use shroud_io_readiness::tcp;
 use shroud_runtime::Listener;
-use shroud_runtime::task::poll_budget;
+use shroud_runtime::task::{poll_budget, spend_accept};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::task::{Context, Poll, ready};
@@ -30,7 +30,7 @@ impl Listener for AsyncListener {
             match tcp::accept(self.listener.get_ref()) {
                 Ok((stream, peer)) => {
                     let stream = Async::new_nonblocking(stream)?;
-                    return Poll::Ready(Ok((AsyncStream::new(stream), peer)));
+                    return spend_accept(Poll::Ready(Ok((AsyncStream::new(stream), peer))));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),

@@ -4,7 +4,7 @@ use crate::stream::GlommioStream;
 use crate::wait::Readable;
 use send_wrapper::SendWrapper;
 use shroud_io_readiness::tcp;
-use shroud_runtime::task::poll_budget;
+use shroud_runtime::task::{poll_budget, spend_accept};
 use shroud_runtime::{ListenOptions, Listener};
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener};
@@ -40,8 +40,7 @@ impl Listener for GlommioListener {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Self::Stream, SocketAddr)>> {
         ready!(poll_budget(cx));
         let Inner { listener, readable } = &mut *self.inner;
-        readable
-            .poll_attempt(listener, cx, || tcp::accept(listener))
+        spend_accept(readable.poll_attempt(listener, cx, || tcp::accept(listener)))
             .map_ok(|(socket, peer)| (GlommioStream::new(socket), peer))
     }
 

@@ -3,6 +3,7 @@
 use crate::stream::TokioStream;
 use shroud_io_readiness::tcp;
 use shroud_runtime::Listener;
+use shroud_runtime::task::{poll_budget, spend_accept};
 use std::io;
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
@@ -26,6 +27,7 @@ impl Listener for TokioListener {
     type Stream = TokioStream;
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TokioStream, SocketAddr)>> {
+        ready!(poll_budget(cx));
         loop {
             // Tokio registers what it accepts with the runtime it finds around it.
             let accepted = {
@@ -33,7 +35,7 @@ impl Listener for TokioListener {
                 ready!(self.listener.poll_accept(cx))
             };
             match accepted {
-                Ok((stream, peer)) => return Poll::Ready(Ok((TokioStream::new(stream), peer))),
+                Ok((stream, peer)) => return spend_accept(Poll::Ready(Ok((TokioStream::new(stream), peer)))),
                 Err(error) if error.raw_os_error().is_some_and(tcp::is_passing) => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }

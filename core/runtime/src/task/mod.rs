@@ -12,6 +12,7 @@
 //! - a task whose I/O is always ready yields all the same ([`poll_budget`]).
 
 mod handle;
+mod line;
 mod node;
 mod polls;
 mod stats;
@@ -23,6 +24,6 @@ pub use handle::{Task, TaskError};
 pub use polls::{BLOCKING_POLL, KindPolls, LONG_POLL, PollDurations};
 pub use stats::{Class, KindStats, TaskInfo};
 pub use tree::Tree;
-pub use turn::{give_way, is_spent, poll_budget, polled_at, spend_bytes};
+pub use turn::{give_way, is_spent, poll_budget, polled_at, spend_accept, spend_bytes};
 
 pub(crate) use supervised::Supervised;

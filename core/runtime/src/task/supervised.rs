@@ -1,10 +1,11 @@
 //! The future that an executor polls for a task.
 
 use super::handle::{Cell, TaskError};
+use super::line::{self, Defer, Place};
 use super::node::{AsNode, swap_current};
 use super::polls::LONG_POLL;
 use super::stats::Ending;
-use super::turn::{self, Defer};
+use super::turn;
 use crate::compose::Io;
 use pin_project_lite::pin_project;
 use std::future::Future;
@@ -28,7 +29,9 @@ pin_project! {
         current: Option<Arc<dyn AsNode>>,
         // The waker that a cancellation uses: it rarely changes from poll to poll.
         watched: Option<Waker>,
-        defer: Defer,
+        defer: Option<Defer>,
+        // Where it waits after it has given way.
+        place: Option<Place>,
     }
 
     impl<F: Future, I: Io> PinnedDrop for Supervised<F, I>
@@ -51,8 +54,8 @@ where
     F::Output: Send + 'static,
     I: Io,
 {
-    pub(crate) fn new(body: F, io: I, cell: Arc<Cell<F::Output>>, defer: Defer) -> Self {
-        Self { body: Some(body), io, cell, current: None, watched: None, defer }
+    pub(crate) fn new(body: F, io: I, cell: Arc<Cell<F::Output>>, defer: Option<Defer>) -> Self {
+        Self { body: Some(body), io, cell, current: None, watched: None, defer, place: None }
     }
 
     /// Drops the body and reports how it ended.
@@ -104,17 +107,26 @@ where
             self.end(Err(TaskError::Cancelled));
             return Poll::Ready(());
         }
+        if this.place.as_ref().is_some_and(Place::waits) {
+            return Poll::Pending;
+        }
         let current = this.current.take().unwrap_or_else(|| Arc::clone(this.cell) as Arc<dyn AsNode>);
         let before = swap_current(Some(current));
         let started = this.io.now();
-        let turn = turn::begin(started, cx.waker(), *this.defer);
+        let turn = turn::begin(started, cx.waker());
         let polled = catch_unwind(AssertUnwindSafe(|| body.poll(cx)));
         let took = this.io.now().saturating_duration_since(started);
         node.work.polled(took);
         if took >= LONG_POLL {
             node.kind.long_polls.record(took);
         }
-        turn::end(turn);
+        let given = turn::end(turn);
+        if let Some(place) = this.place.take() {
+            place.leave();
+        }
+        if !given.is_empty() && matches!(polled, Ok(Poll::Pending)) {
+            *this.place = line::enter(*this.defer, given);
+        }
         *this.current = swap_current(before);
         let result = match polled {
             Ok(Poll::Pending) => return Poll::Pending,

@@ -12,27 +12,23 @@ const OPERATIONS: u32 = 128;
 /// Bytes that count as an operation: so that large reads and writes, which take longer, do not add up to milliseconds.
 const BYTES: usize = 4096;
 
+/// Operations that accepting a connection counts as.
+const ACCEPT: u32 = 8;
+
 thread_local! {
     /// The operations that are left to the task that this thread is polling; nobody is held back outside of a task.
     static LEFT: Cell<u32> = const { Cell::new(u32::MAX) };
-    /// What else is known of its turn.
-    static TURN: Cell<Known> = const { Cell::new(Known { began: None, defer: Waker::wake_by_ref }) };
-}
-
-/// How an executor wakes a task after others have had their turn.
-pub(crate) type Defer = fn(&Waker);
-
-#[derive(Clone, Copy)]
-struct Known {
-    began: Option<(Instant, Identity)>,
-    defer: Defer,
+    /// When that task's poll began.
+    static BEGAN: Cell<Option<(Instant, Identity)>> = const { Cell::new(None) };
+    /// Who has given way in it.
+    static GIVEN: Cell<Vec<Waker>> = const { Cell::new(Vec::new()) };
 }
 
 /// The turn of the task around another.
-#[derive(Clone, Copy)]
 pub(crate) struct Turn {
     left: u32,
-    known: Known,
+    began: Option<(Instant, Identity)>,
+    given: Vec<Waker>,
 }
 
 /// A waker, told from others by where it points.
@@ -50,7 +46,7 @@ fn identity(waker: &Waker) -> Identity {
 /// outside of a task.
 #[must_use]
 pub fn polled_at(waker: &Waker) -> Option<Instant> {
-    let (began, own) = TURN.try_with(|turn| turn.get().began).ok().flatten()?;
+    let (began, own) = BEGAN.try_with(Cell::get).ok().flatten()?;
     (own == identity(waker)).then_some(began)
 }
 
@@ -84,39 +80,63 @@ pub fn spend_bytes(polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
     if let Poll::Ready(Ok(bytes)) = &polled
         && *bytes >= BYTES
     {
-        let operations = u32::try_from(bytes / BYTES).unwrap_or(u32::MAX);
-        let _ = LEFT.try_with(|left| {
-            // Outside of a task there is no end to them.
-            if left.get() <= OPERATIONS {
-                left.set(left.get().saturating_sub(operations));
-            }
-        });
+        spend(u32::try_from(bytes / BYTES).unwrap_or(u32::MAX));
     }
     polled
 }
 
+/// Called by adapters with what accepting a connection has come to: counts one as several operations, since a task begins with
+/// each that others wait for.
+pub fn spend_accept<T>(polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    if let Poll::Ready(Ok(_)) = &polled {
+        spend(ACCEPT - 1);
+    }
+    polled
+}
+
+fn spend(operations: u32) {
+    let _ = LEFT.try_with(|left| {
+        // Outside of a task there is no end to them.
+        if left.get() <= OPERATIONS {
+            left.set(left.get().saturating_sub(operations));
+        }
+    });
+}
+
 /// Always pending, and polled again once others have had their turn: for a task that could go on, but has worked for long
-/// enough (some 100 µs).
+/// enough (some 100 µs). Of many that give way, a thread goes on with a few at a time, and looks in between at what the kernel
+/// has ready.
 pub fn give_way<T>(cx: &mut Context<'_>) -> Poll<T> {
-    let defer = TURN.try_with(|turn| turn.get().defer);
-    defer.unwrap_or(Waker::wake_by_ref)(cx.waker());
+    let in_task = BEGAN.try_with(|began| began.get().is_some()).unwrap_or(false);
+    let noted = in_task
+        && GIVEN
+            .try_with(|given| {
+                let mut wakers = given.take();
+                wakers.push(cx.waker().clone());
+                given.set(wakers);
+            })
+            .is_ok();
+    if !noted {
+        cx.waker().wake_by_ref();
+    }
     Poll::Pending
 }
 
 /// Gives a full turn to the task that is about to be polled; returns that of the one around it.
-pub(crate) fn begin(now: Instant, waker: &Waker, defer: Defer) -> Turn {
-    let known = Known { began: Some((now, identity(waker))), defer };
+pub(crate) fn begin(now: Instant, waker: &Waker) -> Turn {
     Turn {
         left: LEFT.try_with(|left| left.replace(OPERATIONS)).unwrap_or(u32::MAX),
-        known: TURN.try_with(|around| around.replace(known)).unwrap_or(known),
+        began: BEGAN.try_with(|began| began.replace(Some((now, identity(waker))))).unwrap_or_default(),
+        given: GIVEN.try_with(Cell::take).unwrap_or_default(),
     }
 }
 
-/// Gives the turn back to the task around.
-pub(crate) fn end(around: Turn) {
+/// Gives the turn back to the task around; returns who has given way.
+pub(crate) fn end(around: Turn) -> Vec<Waker> {
     // The thread may already be losing its locals; nobody is polled then.
     let _ = LEFT.try_with(|left| left.set(around.left));
-    let _ = TURN.try_with(|turn| turn.set(around.known));
+    let _ = BEGAN.try_with(|began| began.set(around.began));
+    GIVEN.try_with(|given| given.replace(around.given)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -137,23 +157,29 @@ mod tests {
         let now = Instant::now();
         let (own, foreign) = (cx.waker().clone(), std::task::Waker::from(std::sync::Arc::new(Other)));
         assert_eq!(polled_at(&own), None);
-        let before = begin(now, &own, Waker::wake_by_ref);
+        let before = begin(now, &own);
         assert_eq!((polled_at(&own), polled_at(&foreign)), (Some(now), None));
         for _ in 0..OPERATIONS {
             assert!(!is_spent() && poll_budget(&mut cx).is_ready());
         }
         assert!(is_spent() && poll_budget(&mut cx).is_pending());
         assert!(poll_budget(&mut cx).is_pending());
-        end(before);
+        assert!(end(before).is_empty());
         // The bytes of large ones count too.
-        let before = begin(now, &own, Waker::wake_by_ref);
+        let before = begin(now, &own);
         for (bytes, left) in [(0, 128), (4095, 128), (4096, 127), (8191, 126), (16 * 1024, 122)] {
             assert!(spend_bytes(Poll::Ready(Ok(bytes))).is_ready());
             assert_eq!(LEFT.get(), left);
         }
         assert!(spend_bytes(Poll::Pending).is_pending() && !is_spent());
+        assert!(
+            spend_accept(Poll::Ready(Ok(()))).is_ready() && spend_accept::<()>(Poll::Pending).is_pending()
+        );
+        assert_eq!(LEFT.get(), 115);
         assert!(spend_bytes(Poll::Ready(Ok(usize::MAX))).is_ready() && is_spent());
-        end(before);
+        assert!(give_way::<()>(&mut cx).is_pending());
+        assert_eq!(end(before).len(), 1);
+        assert!(give_way::<()>(&mut cx).is_pending(), "woken at once");
         assert!(spend_bytes(Poll::Ready(Ok(usize::MAX))).is_ready() && !is_spent());
         assert_eq!(polled_at(&own), None);
         for _ in 0..10 * OPERATIONS {

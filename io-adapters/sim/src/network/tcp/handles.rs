@@ -6,7 +6,7 @@ use crate::host::Owner;
 use crate::universe::Universe;
 use futures_io::{AsyncRead, AsyncWrite};
 use shroud_runtime::net::ReadUninit;
-use shroud_runtime::task::{poll_budget, spend_bytes};
+use shroud_runtime::task::{poll_budget, spend_accept, spend_bytes};
 use shroud_runtime::{ByteStream, ConnectOptions, ListenOptions, Listener};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -144,10 +144,10 @@ impl Listener for SimListener {
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(SimStream, SocketAddr)>> {
         ready!(poll_budget(cx));
-        let connection = ready!(self.universe.with(|world| {
+        let connection = ready!(spend_accept(self.universe.with(|world| {
             world.alive(self.owner).ok_or_else(dead)?;
             world.poll_accept(self.key, cx)
-        }))?;
+        })))?;
         let stream = SimStream::new(self.universe.clone(), self.owner, connection, 1)?;
         let peer = stream.addresses.1;
         Poll::Ready(Ok((stream, peer)))

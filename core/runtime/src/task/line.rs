@@ -1,0 +1,180 @@
+//! Tasks that have had their turn, in line for the next.
+//!
+//! A task that gives way is woken after the next look at what the kernel has ready. All that have given way would be woken
+//! together then, ahead of whoever becomes ready meanwhile; so a thread wakes a few of its own at a time, in the order in which
+//! they gave way.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+/// Tasks of a thread that are woken and have not been polled yet, at most: what others wait for them, twice 100 µs or so.
+const CALLED: usize = 2;
+
+/// How an executor wakes a task after others have had their turn.
+pub(crate) type Defer = fn(&Waker);
+
+thread_local! {
+    static HERE: Arc<Line> = Arc::default();
+}
+
+#[derive(Default)]
+struct Line(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    called: usize,
+    /// With those that have left meanwhile.
+    waiting: VecDeque<Arc<Ticket>>,
+}
+
+struct Ticket {
+    line: Arc<Line>,
+    defer: Defer,
+    /// Locked after the line.
+    stage: Mutex<Stage>,
+}
+
+enum Stage {
+    Waiting(Vec<Waker>),
+    Called,
+    Left,
+}
+
+/// A task's place in a line, which it leaves when it is polled or dropped.
+pub(crate) struct Place(Arc<Ticket>);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lines a task up, to be woken by `wakers`. `None` when it was woken at once.
+pub(crate) fn enter(defer: Option<Defer>, wakers: Vec<Waker>) -> Option<Place> {
+    let here = defer.and_then(|defer| Some((defer, HERE.try_with(Arc::clone).ok()?)));
+    let Some((defer, line)) = here else {
+        wakers.into_iter().for_each(Waker::wake);
+        return None;
+    };
+    let mut state = lock(&line.0);
+    if state.called < CALLED {
+        state.called += 1;
+        drop(state);
+        wakers.iter().for_each(defer);
+        return Some(Place(Arc::new(Ticket { line, defer, stage: Mutex::new(Stage::Called) })));
+    }
+    let stage = Mutex::new(Stage::Waiting(wakers));
+    let ticket = Arc::new(Ticket { line: Arc::clone(&line), defer, stage });
+    state.waiting.push_back(Arc::clone(&ticket));
+    Some(Place(ticket))
+}
+
+impl Place {
+    /// Whether others are called before it: a task that waits is not polled, whatever else wakes it.
+    pub(crate) fn waits(&self) -> bool {
+        matches!(*lock(&self.0.stage), Stage::Waiting(_))
+    }
+
+    /// The task has been polled: the next one is called.
+    pub(crate) fn leave(self) {
+        if let Some((wakers, defer)) = self.0.leave() {
+            wakers.iter().for_each(defer);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Perhaps on no executor's thread.
+        if let Some((wakers, _)) = self.0.leave() {
+            wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+impl Ticket {
+    /// Who is called instead.
+    fn leave(&self) -> Option<(Vec<Waker>, Defer)> {
+        let mut state = lock(&self.line.0);
+        if !matches!(std::mem::replace(&mut *lock(&self.stage), Stage::Left), Stage::Called) {
+            return None;
+        }
+        state.called = state.called.saturating_sub(1);
+        while let Some(next) = state.waiting.pop_front() {
+            let mut stage = lock(&next.stage);
+            if let Stage::Waiting(wakers) = &mut *stage {
+                let wakers = std::mem::take(wakers);
+                *stage = Stage::Called;
+                state.called = state.called.saturating_add(1);
+                return Some((wakers, next.defer));
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[derive(Default)]
+    struct Counted(AtomicUsize);
+
+    impl std::task::Wake for Counted {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// A thread of its own has a line of its own.
+    #[allow(clippy::disallowed_methods, reason = "nothing runs there")]
+    fn apart(test: impl FnOnce() + Send + 'static) {
+        std::thread::spawn(test).join().expect("no panic");
+    }
+
+    fn woken(tasks: &[Arc<Counted>]) -> Vec<usize> {
+        tasks.iter().map(|task| task.0.load(Ordering::SeqCst)).collect()
+    }
+
+    fn line_up(tasks: &[Arc<Counted>]) -> Vec<Option<Place>> {
+        tasks.iter().map(|task| enter(Some(Waker::wake_by_ref), vec![Arc::clone(task).into()])).collect()
+    }
+
+    #[test]
+    fn a_few_are_called_at_a_time_and_in_order() {
+        apart(|| {
+            let tasks: Vec<Arc<Counted>> = (0..8).map(|_| Arc::default()).collect();
+            let mut places = line_up(&tasks);
+            assert_eq!(woken(&tasks), [1, 1, 0, 0, 0, 0, 0, 0]);
+            for (leaves, called) in [(1, 2), (0, 3), (2, 4)] {
+                places[leaves].take().unwrap().leave();
+                assert_eq!(woken(&tasks).iter().sum::<usize>(), called + 1);
+            }
+            assert_eq!(woken(&tasks), [1, 1, 1, 1, 1, 0, 0, 0]);
+            assert!(places[5].as_ref().unwrap().waits() && !places[4].as_ref().unwrap().waits());
+            // Those that are dropped while they wait call nobody, and are not called.
+            drop(places[5].take());
+            drop(places[6].take());
+            assert_eq!(woken(&tasks), [1, 1, 1, 1, 1, 0, 0, 0]);
+            // One that is dropped after it was called.
+            drop(places[3].take());
+            assert_eq!(woken(&tasks), [1, 1, 1, 1, 1, 0, 0, 1]);
+            // None is left that could be called.
+            drop(places);
+            let again = line_up(&tasks);
+            assert_eq!(woken(&tasks), [2, 2, 1, 1, 1, 0, 0, 1]);
+            drop(again);
+        });
+    }
+
+    #[test]
+    fn without_an_executor_that_defers_all_are_woken_at_once() {
+        apart(|| {
+            let tasks: Vec<Arc<Counted>> = (0..8).map(|_| Arc::default()).collect();
+            for task in &tasks {
+                assert!(enter(None, vec![Arc::clone(task).into(), Arc::clone(task).into()]).is_none());
+            }
+            assert_eq!(woken(&tasks), [2; 8]);
+        });
+    }
+}
