@@ -11,10 +11,12 @@ use shroud_runtime::{
     Backend, Class, ConnectOptions, Datagram, DatagramOptions, ListenOptions, Listener, Runtime, RuntimeExt,
     Task, TaskError, Topology,
 };
-use std::future::{pending, poll_fn};
+use std::future::{Future as _, pending, poll_fn};
 use std::io::IoSlice;
 use std::mem::replace;
-use std::sync::mpsc;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::task::Poll;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -450,6 +452,65 @@ pub fn those_who_give_way_let_ready_io_in<B: Backend>(backend: &B) {
         // One that only woke itself would have many hundreds, as one has whose reactor is another thread's.
         let own_reactor = name != "tokio+async-io";
         assert!(turns >= 1 && (turns <= 50 || !own_reactor), "{turns}");
+    });
+}
+
+/// Of many tasks that give way, a few come before somebody who becomes ready meanwhile; all have as many turns.
+pub fn few_of_those_who_give_way_come_first<B: Backend>(backend: &B) {
+    const TASKS: usize = 40;
+    const TURNS: usize = 25;
+    let name = backend.name();
+    alone(backend, move |rt| async move {
+        let polled = Arc::new(AtomicUsize::new(0));
+        let (tell, told) = channel::bounded(1);
+        let (mut waking, mut given) = (Vec::new(), Vec::new());
+        for number in 0..TASKS {
+            let (wake, woken) = channel::bounded::<()>(1);
+            waking.push(wake);
+            let (polled, tell) = (Arc::clone(&polled), tell.clone());
+            given.push(rt.start("gives way", async move {
+                let mut woken = pin!(async {
+                    let _ = woken.recv().await;
+                    pending::<()>().await;
+                });
+                for turn in 1..=TURNS {
+                    let polls = polled.fetch_add(1, Ordering::SeqCst) + 1;
+                    if (number, turn) == (TASKS / 2, TURNS / 2) {
+                        tell.try_send(polls).expect("room");
+                    }
+                    let mut gave = false;
+                    poll_fn(|cx| {
+                        // Whatever else wakes it does not bring it forward.
+                        let _ = woken.as_mut().poll(cx);
+                        if replace(&mut gave, true) { Poll::Ready(()) } else { give_way(cx) }
+                    })
+                    .await;
+                }
+                // Since the first has ended, nobody has had more than one turn or two.
+                polled.load(Ordering::SeqCst)
+            }));
+        }
+        let seen = Arc::clone(&polled);
+        let ready = rt.start("becomes ready", async move {
+            let polls = told.recv().await.expect("a time");
+            let before = seen.load(Ordering::SeqCst) - polls;
+            for wake in &waking {
+                let _ = wake.try_send(());
+            }
+            // Behind all that this has woken.
+            yield_now().await;
+            (before, seen.load(Ordering::SeqCst) - polls - before, waking)
+        });
+        let (before, next, _waking) = ready.await.expect("it ends");
+        let mut ended = Vec::new();
+        for task in given {
+            ended.push(task.await.expect("it ends"));
+        }
+        // In the simulator, tasks that give way are woken at once, and polled in an order of its own.
+        if name != "sim" {
+            assert!(before <= 4 && next <= 4, "{before}, then {next} of {TASKS} came first");
+            assert!(ended.iter().all(|polls| *polls > (TURNS - 2) * TASKS), "{ended:?}");
+        }
     });
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Wake, Waker};
 
 /// Tasks of a thread that are woken and have not been polled yet, at most: what others wait for them, twice 100 µs or so.
 const CALLED: usize = 2;
@@ -37,7 +37,9 @@ struct Ticket {
 
 enum Stage {
     Waiting(Vec<Waker>),
-    Called,
+    /// It is woken after the next look at what the kernel has ready.
+    Called(Vec<Waker>),
+    Ready,
     Left,
 }
 
@@ -59,8 +61,9 @@ pub(crate) fn enter(defer: Option<Defer>, wakers: Vec<Waker>) -> Option<Place> {
     if state.called < CALLED {
         state.called += 1;
         drop(state);
-        wakers.iter().for_each(defer);
-        return Some(Place(Arc::new(Ticket { line, defer, stage: Mutex::new(Stage::Called) })));
+        let ticket = Arc::new(Ticket { line, defer, stage: Mutex::new(Stage::Called(wakers)) });
+        defer(&Waker::from(Arc::clone(&ticket)));
+        return Some(Place(ticket));
     }
     let stage = Mutex::new(Stage::Waiting(wakers));
     let ticket = Arc::new(Ticket { line: Arc::clone(&line), defer, stage });
@@ -69,15 +72,16 @@ pub(crate) fn enter(defer: Option<Defer>, wakers: Vec<Waker>) -> Option<Place> {
 }
 
 impl Place {
-    /// Whether others are called before it: a task that waits is not polled, whatever else wakes it.
+    /// Whether it has not been woken from there: a task that waits is not polled, whatever else wakes it.
     pub(crate) fn waits(&self) -> bool {
-        matches!(*lock(&self.0.stage), Stage::Waiting(_))
+        matches!(*lock(&self.0.stage), Stage::Waiting(_) | Stage::Called(_))
     }
 
     /// The task has been polled: the next one is called.
     pub(crate) fn leave(self) {
-        if let Some((wakers, defer)) = self.0.leave() {
-            wakers.iter().for_each(defer);
+        if let Some(next) = self.0.leave() {
+            let defer = next.defer;
+            defer(&Waker::from(next));
         }
     }
 }
@@ -85,7 +89,19 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         // Perhaps on no executor's thread.
-        if let Some((wakers, _)) = self.0.leave() {
+        if let Some(next) = self.0.leave() {
+            next.wake();
+        }
+    }
+}
+
+impl Wake for Ticket {
+    fn wake(self: Arc<Self>) {
+        let mut stage = lock(&self.stage);
+        if let Stage::Called(wakers) = &mut *stage {
+            let wakers = std::mem::take(wakers);
+            *stage = Stage::Ready;
+            drop(stage);
             wakers.into_iter().for_each(Waker::wake);
         }
     }
@@ -93,19 +109,22 @@ impl Drop for Place {
 
 impl Ticket {
     /// Who is called instead.
-    fn leave(&self) -> Option<(Vec<Waker>, Defer)> {
+    fn leave(&self) -> Option<Arc<Self>> {
+        // Its wakers go when nothing is locked any more: with the last one, a task may go that has a place itself.
+        let left;
         let mut state = lock(&self.line.0);
-        if !matches!(std::mem::replace(&mut *lock(&self.stage), Stage::Left), Stage::Called) {
+        left = std::mem::replace(&mut *lock(&self.stage), Stage::Left);
+        if !matches!(left, Stage::Called(_) | Stage::Ready) {
             return None;
         }
         state.called = state.called.saturating_sub(1);
         while let Some(next) = state.waiting.pop_front() {
             let mut stage = lock(&next.stage);
             if let Stage::Waiting(wakers) = &mut *stage {
-                let wakers = std::mem::take(wakers);
-                *stage = Stage::Called;
+                *stage = Stage::Called(std::mem::take(wakers));
+                drop(stage);
                 state.called = state.called.saturating_add(1);
-                return Some((wakers, next.defer));
+                return Some(next);
             }
         }
         None
