@@ -146,15 +146,16 @@ pub(super) async fn run<R: Runtime, H: Handler, S: AsyncRead + AsyncWrite + Unpi
                     Err(_) => return Poll::Ready(()),
                 }
             }
-            if !again && (!reads || !room(&work, &waiting, written)) {
-                break;
-            }
-            if runtime.now().saturating_duration_since(begun) >= TURN {
-                let _: Poll<()> = give_way(cx);
-                break;
-            }
             if again {
+                if runtime.now().saturating_duration_since(begun) >= TURN {
+                    let _: Poll<()> = give_way(cx);
+                    break;
+                }
                 continue;
+            }
+            // How often in one turn, the budget of operations says.
+            if !reads || !room(&work, &waiting, written) {
+                break;
             }
             match Pin::new(&mut stream).poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(0)) => reads = false,
