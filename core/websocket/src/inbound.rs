@@ -196,28 +196,36 @@ impl Inbound {
         }
         let piece = input.get(..size).unwrap_or_default();
         let judged = message.data.len();
-        match &mut self.decompressor {
-            Some(decompressor) if message.compressed => {
-                decompressor.decompress(piece, &mut message.data, settings.message_bytes)?;
-                *decompressed = decompressed.saturating_add(message.data.len().saturating_sub(judged));
-            }
-            _ => message.data.extend_from_slice(piece),
-        }
-        input.advance(size);
         frame.taken = frame.taken.saturating_add(size);
         frame.left = frame.left.saturating_sub(size);
         let ended = frame.fin && frame.left == 0;
-        if ended
-            && message.compressed
-            && let Some(decompressor) = &mut self.decompressor
-        {
-            decompressor.finish(&mut message.data, settings.message_bytes)?;
-        }
+        let outcome = match &mut self.decompressor {
+            Some(decompressor) if message.compressed => {
+                let (data, limit) = (&mut message.data, settings.message_bytes);
+                let mut outcome = decompressor.decompress(piece, data, limit);
+                if ended && outcome.is_ok() {
+                    outcome = decompressor.finish(data, limit);
+                }
+                *decompressed = decompressed.saturating_add(data.len().saturating_sub(judged));
+                outcome
+            }
+            _ => {
+                message.data.extend_from_slice(piece);
+                Ok(())
+            }
+        };
+        input.advance(size);
         if message.is_text {
-            let fresh = message.data.get(judged..).unwrap_or_default();
-            if !message.text.accept(fresh) || (ended && !message.text.is_complete()) {
+            // What came out before decompression failed is judged first, so that the error is the same one in whatever
+            // pieces the message came.
+            let allowed = message.data.len().min(settings.message_bytes);
+            if !message.text.accept(message.data.get(judged..allowed).unwrap_or_default()) {
                 return Err(Error::Utf8);
             }
+        }
+        outcome?;
+        if ended && message.is_text && !message.text.is_complete() {
+            return Err(Error::Utf8);
         }
         self.frame = (frame.left > 0).then_some(frame);
         if !ended {

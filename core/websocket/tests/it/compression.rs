@@ -121,6 +121,40 @@ fn a_compressed_text_must_be_utf8_too() {
     assert_eq!(pair.server.end(), Some(&End::Failed(Error::Utf8)));
 }
 
+/// What was wrong first is said, in whatever pieces it came: a character before the damage, or before the limit.
+#[test]
+fn a_wrong_character_comes_before_damage_and_limits() {
+    let now = Instant::now();
+    // A message, and a text that is damaged: what comes out before the damage is not UTF-8.
+    let wire: [u8; 26] =
+        [0x82, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xC1, 9, 50, 0, 131, 130, 91, 131, 0, 28, 192, 0];
+    for step in [1, 5, wire.len()] {
+        let mut client = Side::new(Role::Client(masks()), &Settings::default(), Some(agreed(true)), now);
+        for piece in wire.chunks(step) {
+            client.receive(now, piece);
+        }
+        assert_eq!(client.end(), Some(&End::Failed(Error::Utf8)), "{step} at a time");
+    }
+    // The last byte that the limit allows, and the first one past it.
+    for (place, error) in [(99, Error::Utf8), (100, Error::MessageTooLong { limit: 100 })] {
+        let mut text = vec![b'a'; 300];
+        text[place] = 0xFF;
+        let mut sender = Side::new(Role::Server, &Settings::default(), Some(agreed(false)), now);
+        sender.machine.handle_send(now, Bytes::from(text).into()).unwrap();
+        let mut wire = sender.transmit(now);
+        assert_eq!(wire[0], 0xC2);
+        wire[0] = 0xC1;
+        for step in [1, wire.len()] {
+            let settings = Settings { message_bytes: 100, ..Settings::default() };
+            let mut client = Side::new(Role::Client(masks()), &settings, Some(agreed(false)), now);
+            for piece in wire.chunks(step) {
+                client.receive(now, piece);
+            }
+            assert_eq!(client.end(), Some(&End::Failed(error.clone())), "{place}, {step} at a time");
+        }
+    }
+}
+
 #[test]
 fn idle_connections_hold_no_codecs() {
     let codecs = Codecs::new();
@@ -166,16 +200,26 @@ proptest! {
         prop_assert_eq!(pair.server.messages(), messages);
     }
 
+    /// Any bytes of a compressed message end in an answer, the same one in whatever pieces they come.
     #[test]
-    fn no_compressed_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), step in 1_usize..50) {
+    fn no_compressed_bytes_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        step in 1_usize..50,
+        is_text in any::<bool>(),
+        message_bytes in 1_usize..5000,
+    ) {
         let now = Instant::now();
-        let settings = Settings { message_bytes: 5000, ..Settings::default() };
-        let mut client = Side::new(Role::Client(masks()), &settings, Some(agreed(true)), now);
-        let mut wire = vec![0xC2, 126];
+        let settings = Settings { message_bytes, ..Settings::default() };
+        let mut wire = vec![if is_text { 0xC1 } else { 0xC2 }, 126];
         wire.extend(u16::try_from(bytes.len().max(126)).unwrap().to_be_bytes());
         wire.extend(&bytes);
-        for piece in wire.chunks(step) {
-            client.receive(now, piece);
-        }
+        let run = |step: usize| {
+            let mut client = Side::new(Role::Client(masks()), &settings, Some(agreed(true)), now);
+            for piece in wire.chunks(step) {
+                client.receive(now, piece);
+            }
+            client.events
+        };
+        prop_assert_eq!(run(step), run(wire.len()));
     }
 }
