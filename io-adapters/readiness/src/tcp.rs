@@ -20,10 +20,18 @@ pub fn listen(address: SocketAddr, options: ListenOptions) -> io::Result<TcpList
         socket.set_reuse_port(true)?;
     }
     socket.set_tcp_nodelay(options.nodelay)?;
-    socket.set_tcp_notsent_lowat(options.unsent_bytes)?;
+    limit_unsent(&socket, options.unsent_bytes)?;
     socket.bind(&SockAddr::from(address))?;
     socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
+}
+
+/// Where a kernel does not know the option, writes wait later: that is no reason to refuse to work.
+fn limit_unsent(socket: &Socket, bytes: u32) -> io::Result<()> {
+    match socket.set_tcp_notsent_lowat(bytes) {
+        Err(error) if error.raw_os_error() != Some(libc::ENOPROTOOPT) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Takes the next connection, non-blocking, or says `WouldBlock`. Connections that were reset before they could be
@@ -60,7 +68,7 @@ pub fn is_passing(errno: i32) -> bool {
 pub fn start_connect(address: SocketAddr, options: ConnectOptions) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_tcp_nodelay(options.nodelay)?;
-    socket.set_tcp_notsent_lowat(options.unsent_bytes)?;
+    limit_unsent(&socket, options.unsent_bytes)?;
     if let Some(local) = options.local {
         socket.set_reuse_address(true)?;
         socket.bind(&SockAddr::from(local))?;

@@ -86,7 +86,7 @@ pub struct ConnectOptions {
     /// Set `TCP_NODELAY`.
     pub nodelay: bool,
     /// A write waits once the kernel holds this many bytes that the peer's and the network's windows do not let it send yet
-    /// (`TCP_NOTSENT_LOWAT`). Without, it takes megabytes for a peer that takes nothing.
+    /// (`TCP_NOTSENT_LOWAT`, where there is such). Without, it takes megabytes for a peer that takes nothing.
     pub unsent_bytes: u32,
     /// Bind to this local address first.
     pub local: Option<SocketAddr>,

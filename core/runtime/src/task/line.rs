@@ -2,7 +2,7 @@
 //!
 //! A task that gives way is woken after the next look at what the kernel has ready. All that have given way would be woken
 //! together then, ahead of whoever becomes ready meanwhile; so a thread wakes a few of its own at a time, in the order in which
-//! they gave way.
+//! they gave way. Long operations of tasks that have not given way count among those few.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,6 +40,8 @@ enum Stage {
     /// It is woken after the next look at what the kernel has ready.
     Called(Vec<Waker>),
     Ready,
+    /// Nobody's: a long operation that somebody does meanwhile.
+    Taken,
     Left,
 }
 
@@ -71,6 +73,21 @@ pub(crate) fn enter(defer: Option<Defer>, wakers: Vec<Waker>) -> Option<Place> {
     Some(Place(ticket))
 }
 
+/// Lets somebody do something long at once, if few have since the last look at what the kernel has ready: until after the next
+/// one he counts as one of those who are called.
+pub(crate) fn take(defer: Defer) -> bool {
+    let Ok(line) = HERE.try_with(Arc::clone) else { return true };
+    let mut state = lock(&line.0);
+    if state.called >= CALLED {
+        return false;
+    }
+    state.called += 1;
+    drop(state);
+    let ticket = Arc::new(Ticket { line, defer, stage: Mutex::new(Stage::Taken) });
+    defer(&Waker::from(ticket));
+    true
+}
+
 impl Place {
     /// Whether it has not been woken from there: a task that waits is not polled, whatever else wakes it.
     pub(crate) fn waits(&self) -> bool {
@@ -98,11 +115,21 @@ impl Drop for Place {
 impl Wake for Ticket {
     fn wake(self: Arc<Self>) {
         let mut stage = lock(&self.stage);
-        if let Stage::Called(wakers) = &mut *stage {
-            let wakers = std::mem::take(wakers);
-            *stage = Stage::Ready;
-            drop(stage);
-            wakers.into_iter().for_each(Waker::wake);
+        match &mut *stage {
+            Stage::Called(wakers) => {
+                let wakers = std::mem::take(wakers);
+                *stage = Stage::Ready;
+                drop(stage);
+                wakers.into_iter().for_each(Waker::wake);
+            }
+            Stage::Taken => {
+                drop(stage);
+                // The look is behind us: the next one is woken at once.
+                if let Some(next) = self.leave() {
+                    next.wake();
+                }
+            }
+            Stage::Waiting(_) | Stage::Ready | Stage::Left => {}
         }
     }
 }
@@ -114,7 +141,7 @@ impl Ticket {
         let left;
         let mut state = lock(&self.line.0);
         left = std::mem::replace(&mut *lock(&self.stage), Stage::Left);
-        if !matches!(left, Stage::Called(_) | Stage::Ready) {
+        if !matches!(left, Stage::Called(_) | Stage::Ready | Stage::Taken) {
             return None;
         }
         state.called = state.called.saturating_sub(1);
@@ -183,6 +210,43 @@ mod tests {
             let again = line_up(&tasks);
             assert_eq!(woken(&tasks), [2, 2, 1, 1, 1, 0, 0, 1]);
             drop(again);
+        });
+    }
+
+    thread_local! {
+        static DEFERRED: std::cell::RefCell<Vec<Waker>> = const { std::cell::RefCell::new(Vec::new()) };
+    }
+
+    fn defer(waker: &Waker) {
+        DEFERRED.with_borrow_mut(|deferred| deferred.push(waker.clone()));
+    }
+
+    fn look() {
+        DEFERRED.take().into_iter().for_each(Waker::wake);
+    }
+
+    #[test]
+    fn a_few_long_operations_are_let_through_until_the_next_look() {
+        apart(|| {
+            for _ in 0..3 {
+                assert!(take(defer) && take(defer) && !take(defer) && !take(defer));
+                look();
+            }
+            // Those who wait come first.
+            let tasks: Vec<Arc<Counted>> = (0..3).map(|_| Arc::default()).collect();
+            assert!(take(defer) && take(defer));
+            let places: Vec<_> =
+                tasks.iter().map(|task| enter(Some(defer), vec![Arc::clone(task).into()]).unwrap()).collect();
+            assert!(!take(defer) && places.iter().all(Place::waits));
+            look();
+            assert_eq!(woken(&tasks), [1, 1, 0]);
+            assert!(!take(defer));
+            for place in places {
+                place.leave();
+                look();
+            }
+            assert_eq!(woken(&tasks), [1, 1, 1]);
+            assert!(take(defer) && take(defer) && !take(defer));
         });
     }
 

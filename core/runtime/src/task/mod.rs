@@ -24,6 +24,6 @@ pub use handle::{Task, TaskError};
 pub use polls::{BLOCKING_POLL, KindPolls, LONG_POLL, PollDurations};
 pub use stats::{Class, KindStats, TaskInfo};
 pub use tree::Tree;
-pub use turn::{give_way, is_spent, poll_budget, polled_at, spend_accept, spend_bytes};
+pub use turn::{give_way, is_spent, poll_budget, poll_long, polled_at, spend_accept, spend_bytes};
 
 pub(crate) use supervised::Supervised;

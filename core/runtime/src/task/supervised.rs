@@ -113,14 +113,14 @@ where
         let current = this.current.take().unwrap_or_else(|| Arc::clone(this.cell) as Arc<dyn AsNode>);
         let before = swap_current(Some(current));
         let started = this.io.now();
-        let turn = turn::begin(started, cx.waker());
+        let turn = turn::begin(started, cx.waker(), *this.defer, this.place.is_some());
         let polled = catch_unwind(AssertUnwindSafe(|| body.poll(cx)));
         let took = this.io.now().saturating_duration_since(started);
         node.work.polled(took);
         if took >= LONG_POLL {
             node.kind.long_polls.record(took);
         }
-        let given = turn::end(turn);
+        let given = turn::end(turn, cx.waker());
         if let Some(place) = this.place.take() {
             place.leave();
         }

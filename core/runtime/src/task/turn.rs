@@ -1,5 +1,6 @@
 //! A task's turn: when its poll began, and how much I/O it may still do in it.
 
+use super::line::{self, Defer};
 use std::cell::Cell;
 use std::io;
 use std::task::{Context, Poll, Waker};
@@ -22,6 +23,8 @@ thread_local! {
     static BEGAN: Cell<Option<(Instant, Identity)>> = const { Cell::new(None) };
     /// Who has given way in it.
     static GIVEN: Cell<Vec<Waker>> = const { Cell::new(Vec::new()) };
+    /// Long operations that it may do because it has stood in line; how its executor defers.
+    static LONG: Cell<(u32, Option<Defer>)> = const { Cell::new((0, None)) };
 }
 
 /// The turn of the task around another.
@@ -29,6 +32,7 @@ pub(crate) struct Turn {
     left: u32,
     began: Option<(Instant, Identity)>,
     given: Vec<Waker>,
+    long: (u32, Option<Defer>),
 }
 
 /// A waker, told from others by where it points.
@@ -51,7 +55,7 @@ pub fn polled_at(waker: &Waker) -> Option<Instant> {
 }
 
 /// Called by adapters before an operation that may complete at once. Pending, with the task woken again, when it has
-/// done as much as it may in this poll: a task whose I/O is always ready (a flooded socket) would otherwise hold its
+/// done as much as it may in this poll, after which it gives way to others: a task whose I/O is always ready (a flooded socket) would otherwise hold its
 /// thread for ever, and not even notice that it was cancelled.
 pub fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
     let spent = LEFT.try_with(|left| match left.get().checked_sub(1) {
@@ -122,21 +126,42 @@ pub fn give_way<T>(cx: &mut Context<'_>) -> Poll<T> {
     Poll::Pending
 }
 
-/// Gives a full turn to the task that is about to be polled; returns that of the one around it.
-pub(crate) fn begin(now: Instant, waker: &Waker) -> Turn {
+/// Called before an operation that takes 100 µs or so and cannot be divided, as connecting does. Ready at once, unless two have been
+/// done on this thread since it last looked at what the kernel has ready: then the task gives way, and calls this again.
+pub fn poll_long(cx: &mut Context<'_>) -> Poll<()> {
+    let may = LONG.try_with(|long| match long.get() {
+        (_, None) => true,
+        (0, Some(defer)) => line::take(defer),
+        (left, defer) => {
+            long.set((left - 1, defer));
+            true
+        }
+    });
+    if may.unwrap_or(true) { Poll::Ready(()) } else { give_way(cx) }
+}
+
+/// Gives a full turn to the task that is about to be polled, perhaps because it was called from the line; returns that of the one
+/// around it.
+pub(crate) fn begin(now: Instant, waker: &Waker, defer: Option<Defer>, called: bool) -> Turn {
     Turn {
+        long: LONG.try_with(|long| long.replace((u32::from(called), defer))).unwrap_or_default(),
         left: LEFT.try_with(|left| left.replace(OPERATIONS)).unwrap_or(u32::MAX),
         began: BEGAN.try_with(|began| began.replace(Some((now, identity(waker))))).unwrap_or_default(),
         given: GIVEN.try_with(Cell::take).unwrap_or_default(),
     }
 }
 
-/// Gives the turn back to the task around; returns who has given way.
-pub(crate) fn end(around: Turn) -> Vec<Waker> {
+/// Gives the turn back to the task around; returns who has given way: the task itself too, when it has done all that it may.
+pub(crate) fn end(around: Turn, own: &Waker) -> Vec<Waker> {
     // The thread may already be losing its locals; nobody is polled then.
-    let _ = LEFT.try_with(|left| left.set(around.left));
+    let left = LEFT.try_with(|left| left.replace(around.left)).unwrap_or(u32::MAX);
     let _ = BEGAN.try_with(|began| began.set(around.began));
-    GIVEN.try_with(|given| given.replace(around.given)).unwrap_or_default()
+    let _ = LONG.try_with(|long| long.set(around.long));
+    let mut given = GIVEN.try_with(|given| given.replace(around.given)).unwrap_or_default();
+    if left == 0 {
+        given.push(own.clone());
+    }
+    given
 }
 
 #[cfg(test)]
@@ -157,16 +182,16 @@ mod tests {
         let now = Instant::now();
         let (own, foreign) = (cx.waker().clone(), std::task::Waker::from(std::sync::Arc::new(Other)));
         assert_eq!(polled_at(&own), None);
-        let before = begin(now, &own);
+        let before = begin(now, &own, None, false);
         assert_eq!((polled_at(&own), polled_at(&foreign)), (Some(now), None));
         for _ in 0..OPERATIONS {
             assert!(!is_spent() && poll_budget(&mut cx).is_ready());
         }
         assert!(is_spent() && poll_budget(&mut cx).is_pending());
         assert!(poll_budget(&mut cx).is_pending());
-        assert!(end(before).is_empty());
+        assert_eq!(end(before, &own).len(), 1);
         // The bytes of large ones count too.
-        let before = begin(now, &own);
+        let before = begin(now, &own, None, false);
         for (bytes, left) in [(0, 128), (4095, 128), (4096, 127), (8191, 126), (16 * 1024, 122)] {
             assert!(spend_bytes(Poll::Ready(Ok(bytes))).is_ready());
             assert_eq!(LEFT.get(), left);
@@ -178,7 +203,7 @@ mod tests {
         assert_eq!(LEFT.get(), 115);
         assert!(spend_bytes(Poll::Ready(Ok(usize::MAX))).is_ready() && is_spent());
         assert!(give_way::<()>(&mut cx).is_pending());
-        assert_eq!(end(before).len(), 1);
+        assert_eq!(end(before, &own).len(), 2);
         assert!(give_way::<()>(&mut cx).is_pending(), "woken at once");
         assert!(spend_bytes(Poll::Ready(Ok(usize::MAX))).is_ready() && !is_spent());
         assert_eq!(polled_at(&own), None);

@@ -150,7 +150,7 @@ fn a_wrong_character_comes_before_damage_and_limits() {
             for piece in wire.chunks(step) {
                 client.receive(now, piece);
             }
-            assert_eq!(client.end(), Some(&End::Failed(error.clone())), "{place}, {step} at a time");
+            assert_eq!(client.end(), Some(&End::Failed(error)), "{place}, {step} at a time");
         }
     }
 }

@@ -23,9 +23,6 @@ const TRIES: u32 = 3;
 /// Bytes to read at a time.
 const READ: usize = 4096;
 
-/// Reads in one turn: others want the thread too.
-const READS: u32 = 32;
-
 type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Starts the task that drives a client's connections, a child of the caller's.
@@ -168,7 +165,7 @@ async fn drive<R: Runtime, S: AsyncRead + AsyncWrite + Unpin>(
     let mut arriving = pin!(arriving);
     let mut open = true;
     poll_fn(|cx| {
-        let (mut moved, mut turns) = (false, 0);
+        let mut moved = false;
         while open && !pipeline.is_full() {
             match arriving.as_mut().poll_next_unpin(cx) {
                 Poll::Ready(Some(ask)) => {
@@ -211,9 +208,9 @@ async fn drive<R: Runtime, S: AsyncRead + AsyncWrite + Unpin>(
                 }
             }
         }
+        // How often in one turn, the budget of operations says.
         while let Poll::Ready(read) = Pin::new(&mut stream).poll_read(cx, &mut buffer) {
             let Ok(count @ 1..) = read else { return Poll::Ready(()) };
-            turns += 1;
             pipeline.handle_bytes(buffer.get(..count).unwrap_or_default());
             loop {
                 match pipeline.poll_answer() {
@@ -227,10 +224,6 @@ async fn drive<R: Runtime, S: AsyncRead + AsyncWrite + Unpin>(
                         return Poll::Ready(());
                     }
                 }
-            }
-            if turns == READS {
-                cx.waker().wake_by_ref();
-                break;
             }
         }
         if moved && open && !arriving.is_empty() {

@@ -7,7 +7,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use shroud_dns::frame::{Deframer, framed};
 use shroud_dns::receive;
 use shroud_dns::request::MAX_REQUEST;
-use shroud_runtime::task::{give_way, polled_at};
+use shroud_runtime::task::{LONG_POLL, give_way, polled_at};
 use shroud_runtime::{Runtime, RuntimeExt};
 use shroud_rustls::rustls::ServerConfig;
 use shroud_rustls::{Failed, accept};
@@ -26,9 +26,6 @@ const MAX_WAITING: usize = 64 * 1024;
 
 /// Questions that are read before answers that are ready are looked at.
 const QUESTIONS: usize = 16;
-
-/// How long one turn goes on: others want the thread too.
-const TURN: Duration = Duration::from_micros(64);
 
 /// How long to listen to a client whose handshake failed, so that it hears why.
 const LINGER: Duration = Duration::from_millis(500);
@@ -147,7 +144,7 @@ pub(super) async fn run<R: Runtime, H: Handler, S: AsyncRead + AsyncWrite + Unpi
                 }
             }
             if again {
-                if runtime.now().saturating_duration_since(begun) >= TURN {
+                if runtime.now().saturating_duration_since(begun) >= LONG_POLL {
                     let _: Poll<()> = give_way(cx);
                     break;
                 }

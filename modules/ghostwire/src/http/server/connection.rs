@@ -14,7 +14,7 @@ use super::watch::{Due, Watch};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use shroud_hyper::HyperIo;
-use shroud_runtime::task::polled_at;
+use shroud_runtime::task::{poll_long, polled_at};
 use shroud_runtime::{Runtime, RuntimeExt};
 use std::future::{Future as _, poll_fn};
 use std::net::SocketAddr;
@@ -160,6 +160,7 @@ pub(crate) async fn refuse<R: Runtime, H: Handler>(
     counted: Counted<H>,
     stripe: Arc<Stripe>,
 ) {
+    poll_fn(poll_long).await;
     let activity = Arc::new(Activity::new(peer, stripe));
     let link = Link::new(stream, activity);
     let _ = runtime

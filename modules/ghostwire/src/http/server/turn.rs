@@ -5,7 +5,7 @@
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use shroud_runtime::Runtime;
-use shroud_runtime::task::give_way;
+use shroud_runtime::task::{LONG_POLL, poll_long};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 /// How long requests begin to be polled.
-const TURN: Duration = Duration::from_micros(64);
+const TURN: Duration = LONG_POLL;
 
 /// Requests that are polled without a look at the clock: few connections have more that can go on at a time.
 const UNTIMED: u32 = 2;
@@ -147,17 +147,13 @@ impl<R: Runtime> Requests<R> {
     pub(super) async fn end(self) {
         let Self { runtime, next, running, .. } = self;
         let left = next.into_iter().chain(running.into_iter().filter_map(|running| running.work));
-        let mut begun = runtime.now();
+        let mut ends = None;
         for work in left {
-            drop(work);
-            if runtime.now().saturating_duration_since(begun) >= TURN {
-                let mut given = false;
-                poll_fn(
-                    |cx| if std::mem::replace(&mut given, true) { Poll::Ready(()) } else { give_way(cx) },
-                )
-                .await;
-                begun = runtime.now();
+            if ends.is_none_or(|ends| runtime.now() >= ends) {
+                poll_fn(poll_long).await;
+                ends = Some(runtime.now() + TURN);
             }
+            drop(work);
         }
     }
 }
