@@ -76,13 +76,13 @@ pub(crate) fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
 }
 
 /// The first SIGINT or SIGTERM asks for an orderly stop, the second ends the process at once. With `reload`, each SIGHUP becomes
-/// a message: to load the certificate anew.
+/// a message: to load the certificate anew. A file that may not grow further fails its write, and does not end the process (SIGXFSZ).
 pub(crate) fn listen_to_signals(
     stop: CancellationToken,
     reload: bool,
 ) -> Result<Option<channel::Receiver<()>>, Failure> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let mut wanted = vec![SIGINT, SIGTERM];
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+    let mut wanted = vec![SIGINT, SIGTERM, SIGXFSZ];
     wanted.extend(reload.then_some(SIGHUP));
     let mut signals =
         signal_hook::iterator::Signals::new(wanted).map_err(Failure::of("listening for signals"))?;
@@ -92,6 +92,10 @@ pub(crate) fn listen_to_signals(
         .name("signals".into())
         .spawn(move || {
             for signal in signals.forever() {
+                if signal == SIGXFSZ {
+                    tracing::warn!("a file was not written: the process may have no larger ones (ulimit -f)");
+                    continue;
+                }
                 if signal == SIGHUP {
                     let _ = again.try_send(());
                     continue;

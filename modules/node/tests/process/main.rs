@@ -4,6 +4,7 @@
 
 mod command_line;
 mod dns;
+mod failed;
 mod kill;
 mod node;
 mod proxy;
