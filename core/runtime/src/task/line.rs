@@ -122,14 +122,19 @@ impl Wake for Ticket {
                 drop(stage);
                 wakers.into_iter().for_each(Waker::wake);
             }
-            Stage::Taken => {
-                drop(stage);
-                // The look is behind us: the next one is woken at once.
-                if let Some(next) = self.leave() {
-                    next.wake();
-                }
-            }
-            Stage::Waiting(_) | Stage::Ready | Stage::Left => {}
+            // It ends with this waker, its only one.
+            Stage::Taken | Stage::Waiting(_) | Stage::Ready | Stage::Left => {}
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        // The look is over, or the executor is: the next one is woken at once.
+        if matches!(*lock(&self.stage), Stage::Taken)
+            && let Some(next) = self.leave()
+        {
+            next.wake();
         }
     }
 }
@@ -246,6 +251,9 @@ mod tests {
                 look();
             }
             assert_eq!(woken(&tasks), [1, 1, 1]);
+            assert!(take(defer) && take(defer) && !take(defer));
+            // An executor that ends before.
+            drop(DEFERRED.take());
             assert!(take(defer) && take(defer) && !take(defer));
         });
     }
