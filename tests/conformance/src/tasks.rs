@@ -2,7 +2,8 @@
 
 use crate::harness::{Flag, Guards, Spawn, alone, everywhere, loopback, until};
 use futures_lite::future::yield_now;
-use futures_util::{AsyncReadExt, AsyncWriteExt};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{AsyncReadExt, AsyncWriteExt, FutureExt as _, StreamExt as _};
 use shroud_runtime::flow::join;
 use shroud_runtime::net::{DatagramExt, ListenerExt};
 use shroud_runtime::sync::{channel, oneshot};
@@ -481,7 +482,7 @@ fn few_come_first<B: Backend>(backend: &B, way: Way) {
             let (wake, woken) = channel::bounded::<()>(1);
             waking.push(wake);
             let (polled, tell) = (Arc::clone(&polled), tell.clone());
-            given.push(rt.start("gives way", async move {
+            let turns = async move {
                 let mut woken = pin!(async {
                     let _ = woken.recv().await;
                     pending::<()>().await;
@@ -501,7 +502,10 @@ fn few_come_first<B: Backend>(backend: &B, way: Way) {
                 }
                 // When the first ends, nobody is more than a few turns behind.
                 polled.load(Ordering::SeqCst)
-            }));
+            };
+            // Parts of a combinator tell their task only once that they are woken, also when that is while it stands in line.
+            let parts: FuturesUnordered<_> = [Box::pin(turns)].into_iter().collect();
+            given.push(rt.start("gives way", parts.into_future().map(|(polls, _)| polls.expect("a part"))));
         }
         let seen = Arc::clone(&polled);
         let ready = rt.start("becomes ready", async move {

@@ -36,13 +36,27 @@ struct Ticket {
 }
 
 enum Stage {
-    Waiting(Vec<Waker>),
+    Waiting(Wakers),
     /// It is woken after the next look at what the kernel has ready.
-    Called(Vec<Waker>),
+    Called(Wakers),
     Ready,
     /// Nobody's: a long operation that somebody does meanwhile.
     Taken,
     Left,
+}
+
+/// Who is woken when a task's turn has come.
+struct Wakers {
+    /// The task itself: what its parts wake may have been woken before, and tell nobody a second time.
+    own: Waker,
+    parts: Vec<Waker>,
+}
+
+impl Wakers {
+    fn wake(self) {
+        self.parts.into_iter().for_each(Waker::wake);
+        self.own.wake();
+    }
 }
 
 /// A task's place in a line, which it leaves when it is polled or dropped.
@@ -52,11 +66,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Lines a task up, to be woken by `wakers`. `None` when it was woken at once.
-pub(crate) fn enter(defer: Option<Defer>, wakers: Vec<Waker>) -> Option<Place> {
+/// Lines a task up, to be woken by `own` and those of its parts. `None` when it was woken at once.
+pub(crate) fn enter(defer: Option<Defer>, own: &Waker, parts: Vec<Waker>) -> Option<Place> {
+    let wakers = Wakers { own: own.clone(), parts };
     let here = defer.and_then(|defer| Some((defer, HERE.try_with(Arc::clone).ok()?)));
     let Some((defer, line)) = here else {
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.wake();
         return None;
     };
     let mut state = lock(&line.0);
@@ -89,9 +104,20 @@ pub(crate) fn take(defer: Defer) -> bool {
 }
 
 impl Place {
-    /// Whether it has not been woken from there: a task that waits is not polled, whatever else wakes it.
-    pub(crate) fn waits(&self) -> bool {
-        matches!(*lock(&self.0.stage), Stage::Waiting(_) | Stage::Called(_))
+    /// Whether it has not been woken from there: a task that waits is not polled, whatever else wakes it. `own` wakes it now.
+    pub(crate) fn waits(&self, own: &Waker) -> bool {
+        // Goes when nothing is locked any more.
+        let mut before = None;
+        match &mut *lock(&self.0.stage) {
+            Stage::Waiting(wakers) | Stage::Called(wakers) => {
+                if !wakers.own.will_wake(own) {
+                    before = Some(std::mem::replace(&mut wakers.own, own.clone()));
+                }
+            }
+            Stage::Ready | Stage::Taken | Stage::Left => return false,
+        }
+        drop(before);
+        true
     }
 
     /// The task has been polled: the next one is called.
@@ -115,15 +141,12 @@ impl Drop for Place {
 impl Wake for Ticket {
     fn wake(self: Arc<Self>) {
         let mut stage = lock(&self.stage);
-        match &mut *stage {
-            Stage::Called(wakers) => {
-                let wakers = std::mem::take(wakers);
-                *stage = Stage::Ready;
-                drop(stage);
-                wakers.into_iter().for_each(Waker::wake);
-            }
-            // It ends with this waker, its only one.
-            Stage::Taken | Stage::Waiting(_) | Stage::Ready | Stage::Left => {}
+        // A long operation ends with this waker, its only one.
+        if matches!(*stage, Stage::Called(_))
+            && let Stage::Called(wakers) = std::mem::replace(&mut *stage, Stage::Ready)
+        {
+            drop(stage);
+            wakers.wake();
         }
     }
 }
@@ -152,8 +175,10 @@ impl Ticket {
         state.called = state.called.saturating_sub(1);
         while let Some(next) = state.waiting.pop_front() {
             let mut stage = lock(&next.stage);
-            if let Stage::Waiting(wakers) = &mut *stage {
-                *stage = Stage::Called(std::mem::take(wakers));
+            if matches!(*stage, Stage::Waiting(_)) {
+                if let Stage::Waiting(wakers) = std::mem::replace(&mut *stage, Stage::Left) {
+                    *stage = Stage::Called(wakers);
+                }
                 drop(stage);
                 state.called = state.called.saturating_add(1);
                 return Some(next);
@@ -187,8 +212,17 @@ mod tests {
         tasks.iter().map(|task| task.0.load(Ordering::SeqCst)).collect()
     }
 
+    fn waits(place: &Option<Place>) -> bool {
+        place
+            .as_ref()
+            .is_some_and(|place| matches!(*lock(&place.0.stage), Stage::Waiting(_) | Stage::Called(_)))
+    }
+
     fn line_up(tasks: &[Arc<Counted>]) -> Vec<Option<Place>> {
-        tasks.iter().map(|task| enter(Some(Waker::wake_by_ref), vec![Arc::clone(task).into()])).collect()
+        tasks
+            .iter()
+            .map(|task| enter(Some(Waker::wake_by_ref), &Arc::clone(task).into(), Vec::new()))
+            .collect()
     }
 
     #[test]
@@ -202,7 +236,7 @@ mod tests {
                 assert_eq!(woken(&tasks).iter().sum::<usize>(), called + 1);
             }
             assert_eq!(woken(&tasks), [1, 1, 1, 1, 1, 0, 0, 0]);
-            assert!(places[5].as_ref().unwrap().waits() && !places[4].as_ref().unwrap().waits());
+            assert!(waits(&places[5]) && !waits(&places[4]));
             // Those that are dropped while they wait call nobody, and are not called.
             drop(places[5].take());
             drop(places[6].take());
@@ -241,13 +275,13 @@ mod tests {
             let tasks: Vec<Arc<Counted>> = (0..3).map(|_| Arc::default()).collect();
             assert!(take(defer) && take(defer));
             let places: Vec<_> =
-                tasks.iter().map(|task| enter(Some(defer), vec![Arc::clone(task).into()]).unwrap()).collect();
-            assert!(!take(defer) && places.iter().all(Place::waits));
+                tasks.iter().map(|task| enter(Some(defer), &Arc::clone(task).into(), Vec::new())).collect();
+            assert!(!take(defer) && places.iter().all(waits));
             look();
             assert_eq!(woken(&tasks), [1, 1, 0]);
             assert!(!take(defer));
             for place in places {
-                place.leave();
+                place.unwrap().leave();
                 look();
             }
             assert_eq!(woken(&tasks), [1, 1, 1]);
@@ -263,7 +297,7 @@ mod tests {
         apart(|| {
             let tasks: Vec<Arc<Counted>> = (0..8).map(|_| Arc::default()).collect();
             for task in &tasks {
-                assert!(enter(None, vec![Arc::clone(task).into(), Arc::clone(task).into()]).is_none());
+                assert!(enter(None, &Arc::clone(task).into(), vec![Arc::clone(task).into()]).is_none());
             }
             assert_eq!(woken(&tasks), [2; 8]);
         });

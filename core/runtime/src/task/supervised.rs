@@ -107,7 +107,7 @@ where
             self.end(Err(TaskError::Cancelled));
             return Poll::Ready(());
         }
-        if this.place.as_ref().is_some_and(Place::waits) {
+        if this.place.as_ref().is_some_and(|place| place.waits(cx.waker())) {
             return Poll::Pending;
         }
         let current = this.current.take().unwrap_or_else(|| Arc::clone(this.cell) as Arc<dyn AsNode>);
@@ -120,12 +120,14 @@ where
         if took >= LONG_POLL {
             node.kind.long_polls.record(took);
         }
-        let given = turn::end(turn, cx.waker());
+        let given = turn::end(turn);
         if let Some(place) = this.place.take() {
             place.leave();
         }
-        if !given.is_empty() && matches!(polled, Ok(Poll::Pending)) {
-            *this.place = line::enter(*this.defer, given);
+        if let Some(parts) = given
+            && matches!(polled, Ok(Poll::Pending))
+        {
+            *this.place = line::enter(*this.defer, cx.waker(), parts);
         }
         *this.current = swap_current(before);
         let result = match polled {
