@@ -29,9 +29,18 @@ async fn attacked<R: Runtime>(
     runtime: &R,
     limits: Limits,
 ) -> (Attacked<R>, InPlace<(Endpoint<R>, Connection)>) {
+    attacked_idle(runtime, limits, Duration::from_secs(1)).await
+}
+
+/// The same, where connections may be idle for so long.
+async fn attacked_idle<R: Runtime>(
+    runtime: &R,
+    limits: Limits,
+    idle_time: Duration,
+) -> (Attacked<R>, InPlace<(Endpoint<R>, Connection)>) {
     let identity = Identity::generate();
     let mut config = ServerConfig { limits, ..identity.server() };
-    config.transport.idle_timeout = Some(Duration::from_secs(1));
+    config.transport.idle_timeout = Some(idle_time);
     let serve = move |runtime: R| async move {
         let server = Endpoint::server(&runtime, local(), &EndpointConfig::default(), &config).await.unwrap();
         let serving = runtime.spawn("serve", echo_one(runtime.clone(), server.clone()));
@@ -137,7 +146,9 @@ pub async fn quic_connections_past_the_limit<R: Runtime>(runtime: R) {
         half_open_free: CONNECTIONS,
         ..impatient()
     };
-    let (Attacked { identity, server, _serving }, mut bystander) = attacked(&runtime, limits).await;
+    // However long it takes: those that are held must not end meanwhile.
+    let (Attacked { identity, server, _serving }, mut bystander) =
+        attacked_idle(&runtime, limits, Duration::from_secs(600)).await;
     let (to, config) = (server.local_addr(), identity.client());
     let client = Endpoint::client(&runtime, local(), &EndpointConfig::default()).await.unwrap();
     let flood = || async {
