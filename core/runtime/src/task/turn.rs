@@ -55,8 +55,8 @@ pub fn polled_at(waker: &Waker) -> Option<Instant> {
 }
 
 /// Called by adapters before an operation that may complete at once. Pending, with the task woken again, when it has
-/// done as much as it may in this poll, after which it gives way to others: a task whose I/O is always ready (a flooded socket) would otherwise hold its
-/// thread for ever, and not even notice that it was cancelled.
+/// done as much as it may in this poll, after which it gives way to others: a task whose I/O is always ready (a flooded socket) would
+/// otherwise hold its thread for ever, and not even notice that it was cancelled.
 pub fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
     let spent = LEFT.try_with(|left| match left.get().checked_sub(1) {
         Some(rest) => {
