@@ -103,7 +103,7 @@ pub trait Runtime: Clone + Send + Sync + 'static {
         options: ListenOptions,
     ) -> impl Future<Output = io::Result<Self::Listener>> + Send;
 
-    /// Connects over TCP. Dropping the future abandons the attempt and closes its socket.
+    /// Connects over TCP, in its turn ([`crate::task::poll_long`]). Dropping the future abandons the attempt and closes its socket.
     ///
     /// # Errors
     /// As `connect(2)`.

@@ -6,7 +6,9 @@ use crate::listener::AsyncListener;
 use crate::stream::AsyncStream;
 use async_io::Async;
 use shroud_io_readiness::{LazyAlarm, PoolFile, alarm, directory, host, tcp, udp};
+use shroud_runtime::task::poll_long;
 use shroud_runtime::{ConnectOptions, DatagramOptions, Io, ListenOptions, Offload, OpenOptions};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -67,14 +69,15 @@ impl Io for AsyncIo {
     }
 
     async fn connect(&self, address: SocketAddr, options: ConnectOptions) -> io::Result<AsyncStream> {
-        let stream = Async::new_nonblocking(tcp::start_connect(address, options)?)?;
         let connected = async {
+            poll_fn(poll_long).await;
+            let stream = Async::new_nonblocking(tcp::start_connect(address, options)?)?;
             // Nothing to try before it is writable: an attempt under way shows no error yet.
             stream.writable().await?;
-            tcp::finish_connect(&stream)
+            tcp::finish_connect(&stream)?;
+            Ok(AsyncStream::new(stream))
         };
-        alarm::within(options.timeout, self.alarm(), connected).await?;
-        Ok(AsyncStream::new(stream))
+        alarm::within(options.timeout, self.alarm(), connected).await
     }
 
     async fn bind(&self, address: SocketAddr, options: DatagramOptions) -> io::Result<AsyncDatagram> {

@@ -7,7 +7,7 @@ use rustix::net::{SendAncillaryBuffer, SendFlags};
 use send_wrapper::SendWrapper;
 use shroud_io_readiness::tcp;
 use shroud_runtime::net::ReadUninit;
-use shroud_runtime::task::{poll_budget, spend_bytes};
+use shroud_runtime::task::{poll_budget, poll_long, spend_bytes};
 use shroud_runtime::{ByteStream, ConnectOptions};
 use socket2::SockRef;
 use std::future::poll_fn;
@@ -39,6 +39,7 @@ impl GlommioStream {
 
     /// Connects, and gives up only when the kernel does.
     pub(crate) async fn connect(address: SocketAddr, options: ConnectOptions) -> io::Result<Self> {
+        poll_fn(poll_long).await;
         let mut stream = Self::new(tcp::start_connect(address, options)?);
         // Sending nothing succeeds once connected, would block before, and reports why an attempt failed.
         poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, &[])).await?;

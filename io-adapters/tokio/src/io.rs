@@ -5,6 +5,7 @@ use crate::datagram::TokioDatagram;
 use crate::listener::TokioListener;
 use crate::stream::TokioStream;
 use shroud_io_readiness::{LazyAlarm, PoolFile, alarm, directory, host, tcp, udp};
+use shroud_runtime::task::poll_long;
 use shroud_runtime::{ConnectOptions, DatagramOptions, Io, ListenOptions, Offload, OpenOptions};
 use std::future::poll_fn;
 use std::io;
@@ -75,17 +76,18 @@ impl Io for TokioIo {
     }
 
     async fn connect(&self, address: SocketAddr, options: ConnectOptions) -> io::Result<TokioStream> {
-        let stream = {
-            let stream = tcp::start_connect(address, options)?;
-            let _runtime = self.shared.handle.enter();
-            TcpStream::from_std(stream)?
-        };
         let connected = async {
+            poll_fn(poll_long).await;
+            let stream = {
+                let stream = tcp::start_connect(address, options)?;
+                let _runtime = self.shared.handle.enter();
+                TcpStream::from_std(stream)?
+            };
             poll_fn(|cx| stream.poll_write_ready(cx)).await?;
-            tcp::finish_connect(&stream)
+            tcp::finish_connect(&stream)?;
+            Ok(TokioStream::new(stream))
         };
-        alarm::within(options.timeout, self.alarm(), connected).await?;
-        Ok(TokioStream::new(stream))
+        alarm::within(options.timeout, self.alarm(), connected).await
     }
 
     async fn bind(&self, address: SocketAddr, options: DatagramOptions) -> io::Result<TokioDatagram> {

@@ -74,6 +74,7 @@ macro_rules! suite {
                     busy_tasks_starve_nobody,
                     those_who_give_way_let_ready_io_in,
                     few_of_those_who_give_way_come_first,
+                    connects_wait_for_their_turn,
                     a_task_whose_io_is_always_ready_starves_nobody,
                 }
                 timers {

@@ -531,6 +531,35 @@ fn few_come_first<B: Backend>(backend: &B, way: Way) {
     });
 }
 
+/// A thread begins two connects, no more, between two looks at what the kernel has ready.
+pub fn connects_wait_for_their_turn<B: Backend>(backend: &B) {
+    let name = backend.name();
+    alone(backend, move |rt| async move {
+        let listener = rt.listen(loopback(), ListenOptions::default()).await.expect("it listens");
+        let address = listener.local_addr().expect("it is bound");
+        let mut third = Vec::new();
+        for _ in 0..100 {
+            // Each in a task that nobody has called, and when nobody else has begun anything.
+            rt.sleep(Duration::from_millis(1)).await;
+            let connects = rt.clone();
+            let begun = rt.start("connects", async move {
+                let mut connecting: Vec<_> =
+                    (0..2).map(|_| Box::pin(connects.connect(address, ConnectOptions::default()))).collect();
+                poll_fn(|cx| {
+                    for connect in &mut connecting {
+                        let _ = connect.as_mut().poll(cx);
+                    }
+                    Poll::Ready(poll_long(cx).is_ready())
+                })
+                .await
+            });
+            third.push(begun.await.expect("it ends"));
+        }
+        // In the simulator nobody waits for that; elsewhere another thread may have looked while the two were begun.
+        assert_eq!(third.contains(&false), name != "sim", "{third:?}");
+    });
+}
+
 /// A task whose I/O is always ready, a flooded socket's say, lets others run, and notices its cancellation.
 pub fn a_task_whose_io_is_always_ready_starves_nobody<B: Backend>(backend: &B) {
     alone(backend, |rt| async move {

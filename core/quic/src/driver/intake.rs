@@ -1,6 +1,6 @@
 //! What arrives: datagrams for connections, for other members, and for connections that are not there yet.
 
-use super::{Driver, PASS, UNTIMED, WORK_OF_HANDSHAKE, concerns_one_peer, connecting};
+use super::{Driver, FEW, PASS, UNTIMED, WORK_OF_HANDSHAKE, concerns_one_peer, connecting};
 use crate::cell::Cell;
 use crate::config::Retry;
 use crate::group::Foreign;
@@ -24,6 +24,7 @@ impl<R: Runtime> Driver<R> {
         work: &mut usize,
     ) -> io::Result<()> {
         let begun = *now;
+        let mut since = begun;
         while *work > 0 {
             if !self.inbox.has_more() {
                 match self.inbox.poll_fill(cx, &self.socket) {
@@ -36,10 +37,19 @@ impl<R: Runtime> Driver<R> {
                     Poll::Ready(Err(error)) => return Err(error),
                 }
                 *now = self.runtime.now();
+                since = *now;
             }
-            self.handle_some(core, cx, *now, work);
+            let handled = self.handle_some(core, cx, *now, work);
             // The clock was read for the batch, which is all there is mostly.
-            let then = if self.inbox.has_more() { self.runtime.now() } else { *now };
+            let then = if self.inbox.has_more() || handled > FEW {
+                let then = self.runtime.now();
+                let slow = then.saturating_duration_since(since) >= PASS / 4;
+                self.untimed = if slow { 1 } else { (self.untimed * 2).min(UNTIMED) };
+                then
+            } else {
+                *now
+            };
+            since = then;
             if then.saturating_duration_since(begun) >= PASS {
                 *work = 0;
             }
@@ -48,13 +58,20 @@ impl<R: Runtime> Driver<R> {
         Ok(())
     }
 
-    fn handle_some(&mut self, core: &mut Core, cx: &mut Context<'_>, now: Instant, work: &mut usize) {
-        for _ in 0..UNTIMED {
+    /// Returns how many datagrams it has handled.
+    fn handle_some(
+        &mut self,
+        core: &mut Core,
+        cx: &mut Context<'_>,
+        now: Instant,
+        work: &mut usize,
+    ) -> usize {
+        for handled in 0..self.untimed {
             // A handshake takes what is left.
             if *work == 0 {
-                return;
+                return handled;
             }
-            let Some((meta, bytes)) = self.inbox.next() else { return };
+            let Some((meta, bytes)) = self.inbox.next() else { return handled };
             *work -= 1;
             core.stats.received += 1;
             core.stats.received_bytes += bytes.len() as u64;
@@ -70,6 +87,7 @@ impl<R: Runtime> Driver<R> {
                 _ => self.handle(core, cx, now, datagram, work),
             }
         }
+        self.untimed
     }
 
     /// Handles what other members have handed over.

@@ -39,8 +39,10 @@ use timers::Timers;
 const WORK: usize = 256;
 /// How long one pass may take until it ends with the datagrams at hand: those of a hostile peer can take many times as long to handle.
 const PASS: Duration = Duration::from_micros(250);
-/// Datagrams that are handled without a look at the clock.
+/// Datagrams that are handled without a look at the clock, unless the last took long.
 const UNTIMED: usize = 8;
+/// Datagrams at the end of a batch that are not worth a look at the clock, however long they took.
+const FEW: usize = 2;
 /// What a new connection counts for in it: its TLS handshake takes about as long as all else in a pass may, and its answer
 /// should not wait for the next one's.
 const WORK_OF_HANDSHAKE: usize = WORK;
@@ -75,6 +77,8 @@ pub(crate) struct Driver<R: Runtime> {
     departures: Departures,
     wakers: Vec<Waker>,
     scratch: Vec<u8>,
+    /// Datagrams to handle until the next look at the clock.
+    untimed: usize,
 }
 
 impl<R: Runtime> Driver<R> {
@@ -101,6 +105,7 @@ impl<R: Runtime> Driver<R> {
             departures: Departures::default(),
             wakers: Vec::new(),
             scratch: Vec::new(),
+            untimed: UNTIMED,
             reader: (members > 1).then(|| member.group.reader()),
             runtime,
             socket,

@@ -37,13 +37,26 @@ pub(crate) fn submit_error(error: &SubmitError) -> RpcError {
         SubmitError::Overloaded { .. } | SubmitError::WaitingRoomFull { .. } | SubmitError::Stopping => {
             UNAVAILABLE
         }
+        // Its reason names files of the server, and is in the log since it happened.
+        SubmitError::Failed(_) => {
+            return RpcError::internal(
+                "the ledger has stopped: the node's log says why; it has to be started again",
+            );
+        }
         _ => Code::INTERNAL_ERROR,
     };
     RpcError::new(code, error.to_string())
 }
 
 pub(crate) fn query_error(error: &QueryError) -> RpcError {
-    RpcError::internal(error.to_string())
+    match error {
+        // As above, but nobody has logged it.
+        QueryError::Store(reason) => {
+            tracing::error!(%reason, "the store cannot be read");
+            RpcError::internal("the store cannot be read: the node's log says why")
+        }
+        _ => RpcError::internal(error.to_string()),
+    }
 }
 
 pub(crate) fn state_not_kept(latest: Height) -> RpcError {

@@ -27,10 +27,10 @@ fn health(node: &Node, question: &Path) -> Vec<u8> {
     output.stdout
 }
 
-/// An internal error (JSON-RPC 2.0, 5.1) that says what happened.
+/// An internal error (JSON-RPC 2.0, 5.1) that says what happened, and names none of the server's files.
 fn is_stopped(error: &Value) -> bool {
     let message = error["message"].as_str().unwrap_or_default();
-    error["code"] == -32603 && message.starts_with("the ledger has stopped: cannot write ")
+    error["code"] == -32603 && message.starts_with("the ledger has stopped: the node's log says why")
 }
 
 #[test]

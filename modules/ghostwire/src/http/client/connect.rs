@@ -9,10 +9,8 @@ use super::transport::Transport;
 use super::{CONNECTION_WINDOW, Client, ClientError, STREAM_WINDOW, Shared};
 use hyper::client::conn::{http1, http2};
 use shroud_hyper::{HyperIo, HyperTimer};
-use shroud_runtime::task::poll_long;
 use shroud_runtime::{ConnectOptions, Runtime, RuntimeExt};
 use shroud_rustls::{Failed, alpn, connect};
-use std::future::poll_fn;
 use std::io;
 
 /// A connection that has just been made.
@@ -66,7 +64,6 @@ impl<R: Runtime> Client<R> {
         let options = ConnectOptions { timeout: Some(limits.connect_time), ..ConnectOptions::default() };
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for address in addresses {
-            poll_fn(poll_long).await;
             match runtime.connect(address, options).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = error,
