@@ -21,6 +21,11 @@ pub enum Retry {
     Always,
 }
 
+/// Bytes kept of a client whose handshake is not begun yet: what its first flight may have (RFC 9002, 7.2), with early data.
+const EARLY_BYTES: u64 = 32 * 1024;
+/// Bytes kept of all of them.
+const ALL_EARLY_BYTES: u64 = 8 * 1024 * 1024;
+
 /// A server's limits, each for one endpoint (one shard).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -112,6 +117,8 @@ impl ServerConfig {
             .retry_token_lifetime(self.retry_token_time)
             .validation_token_config(tokens)
             .max_incoming(self.limits.half_open.saturating_add(1))
+            .incoming_buffer_size(EARLY_BYTES)
+            .incoming_buffer_size_total(ALL_EARLY_BYTES)
             .time_source(time);
         Ok(config)
     }

@@ -1,6 +1,6 @@
 //! What arrives: datagrams for connections, for other members, and for connections that are not there yet.
 
-use super::{Driver, FEW, PASS, UNTIMED, WORK_OF_HANDSHAKE, concerns_one_peer, connecting};
+use super::{Driver, FEW, PASS, UNTIMED, concerns_one_peer, connecting};
 use crate::cell::Cell;
 use crate::config::Retry;
 use crate::group::Foreign;
@@ -44,7 +44,7 @@ impl<R: Runtime> Driver<R> {
             let then = if self.inbox.has_more() || handled > FEW {
                 let then = self.runtime.now();
                 let slow = then.saturating_duration_since(since) >= PASS / 4;
-                self.untimed = if slow { 1 } else { (self.untimed * 2).min(UNTIMED) };
+                self.untimed = if slow { 1 } else { (self.untimed + 1).min(UNTIMED) };
                 then
             } else {
                 *now
@@ -67,12 +67,8 @@ impl<R: Runtime> Driver<R> {
         work: &mut usize,
     ) -> usize {
         for handled in 0..self.untimed {
-            // A handshake takes what is left.
-            if *work == 0 {
-                return handled;
-            }
             let Some((meta, bytes)) = self.inbox.next() else { return handled };
-            *work -= 1;
+            *work = work.saturating_sub(1);
             core.stats.received += 1;
             core.stats.received_bytes += bytes.len() as u64;
             let datagram = Foreign {
@@ -84,7 +80,7 @@ impl<R: Runtime> Driver<R> {
             let owner = self.reader.and_then(|reader| reader.route(&datagram.bytes));
             match owner.and_then(|owner| self.foreign.get_mut(usize::from(owner)).map(|to| (owner, to))) {
                 Some((owner, to)) if owner != self.member.index => to.push(datagram),
-                _ => self.handle(core, cx, now, datagram, work),
+                _ => self.handle(core, cx, now, datagram),
             }
         }
         self.untimed
@@ -106,7 +102,7 @@ impl<R: Runtime> Driver<R> {
         core.stats.taken_over += arrived.len() as u64;
         for datagram in arrived {
             // All of it: a mailbox holds a bounded number.
-            self.handle(core, cx, now, datagram, work);
+            self.handle(core, cx, now, datagram);
             *work = (*work).max(1) - 1;
         }
         self.dispatch_touched(core);
@@ -125,14 +121,7 @@ impl<R: Runtime> Driver<R> {
         }
     }
 
-    fn handle(
-        &mut self,
-        core: &mut Core,
-        cx: &mut Context<'_>,
-        now: Instant,
-        datagram: Foreign,
-        work: &mut usize,
-    ) {
+    fn handle(&mut self, core: &mut Core, cx: &mut Context<'_>, now: Instant, datagram: Foreign) {
         let Foreign { remote, local, ecn, bytes } = datagram;
         self.scratch.clear();
         let short = bytes.first().is_some_and(|first| first & 0x80 == 0);
@@ -146,7 +135,7 @@ impl<R: Runtime> Driver<R> {
                 slot.cell.lock().machine.handle_event(event);
                 self.touch(index);
             }
-            Some(DatagramEvent::NewConnection(incoming)) => self.admit(core, cx, now, incoming, work),
+            Some(DatagramEvent::NewConnection(incoming)) => self.admit(core, cx, now, incoming),
             // A stateless reset that would meet a peer which has only moved.
             Some(DatagramEvent::Response(_)) if short && self.departures.recent(remote, now) => {}
             Some(DatagramEvent::Response(transmit)) => self.answer(core, cx, &transmit),
@@ -173,25 +162,14 @@ impl<R: Runtime> Driver<R> {
         self.touched = touched;
     }
 
-    /// A client's first packet: accepts, refuses, drops, or asks for a proof of the address.
-    fn admit(
-        &mut self,
-        core: &mut Core,
-        cx: &mut Context<'_>,
-        now: Instant,
-        incoming: Incoming,
-        work: &mut usize,
-    ) {
+    /// A client's first packet: takes it up, refuses, drops, or asks for a proof of the address.
+    fn admit(&mut self, core: &mut Core, cx: &mut Context<'_>, now: Instant, incoming: Incoming) {
         let Some(serving) = core.server.filter(|_| !core.closed) else {
-            core.stats.refused += 1;
-            let transmit = core.endpoint.refuse(incoming, &mut self.scratch);
-            return self.answer(core, cx, &transmit);
+            return self.refuse(core, cx, incoming);
         };
-        let half_open = core.stats.half_open;
-        if core.stats.connections >= serving.limits.connections {
-            core.stats.refused += 1;
-            let transmit = core.endpoint.refuse(incoming, &mut self.scratch);
-            return self.answer(core, cx, &transmit);
+        let half_open = core.stats.half_open + self.arriving.len();
+        if core.stats.connections + self.arriving.len() >= serving.limits.connections {
+            return self.refuse(core, cx, incoming);
         }
         if half_open >= serving.limits.half_open {
             core.stats.dropped += 1;
@@ -212,13 +190,21 @@ impl<R: Runtime> Driver<R> {
             }
             return;
         }
-        // Only what shakes hands costs that: a flood of others does not take a pass each.
-        *work = work.saturating_sub(WORK_OF_HANDSHAKE);
+        self.arriving.push_back((now, incoming));
+    }
+
+    /// The handshake of the client that has waited longest, the last thing in a pass: it takes about as long as all else, and a
+    /// flood of them must not come before what connections receive, nor one before the answer to another.
+    pub(super) fn shake_hands(&mut self, core: &mut Core, cx: &mut Context<'_>, now: Instant) {
+        let Some((arrived, incoming)) = self.arriving.pop_front() else { return };
+        let Some(serving) = core.server.filter(|_| !core.closed) else {
+            return self.refuse(core, cx, incoming);
+        };
         match core.endpoint.accept(incoming, now, &mut self.scratch, None) {
             Ok((index, machine)) => {
                 core.stats.accepted += 1;
                 let cell = Cell::new(index, Arc::clone(&self.shared), machine);
-                core.insert(Arc::clone(&cell), now + serving.limits.handshake_time, true);
+                core.insert(Arc::clone(&cell), arrived + serving.limits.handshake_time, true);
                 let connecting = connecting(&cell);
                 let mut waiting = self.shared.incoming();
                 if !waiting.ended {
@@ -227,6 +213,7 @@ impl<R: Runtime> Driver<R> {
                 drop(waiting);
                 self.shared.arrived.notify(1);
                 self.touch(index);
+                self.dispatch_touched(core);
             }
             Err(error) => {
                 tracing::debug!(error = %error.cause, "a first packet failed");
@@ -235,6 +222,12 @@ impl<R: Runtime> Driver<R> {
                 }
             }
         }
+    }
+
+    fn refuse(&mut self, core: &mut Core, cx: &mut Context<'_>, incoming: Incoming) {
+        core.stats.refused += 1;
+        let transmit = core.endpoint.refuse(incoming, &mut self.scratch);
+        self.answer(core, cx, &transmit);
     }
 
     /// Sends what `scratch` holds, when there is room.

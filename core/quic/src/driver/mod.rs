@@ -1,10 +1,10 @@
 //! The endpoint's task: the only one that touches the socket.
 //!
 //! One run of it is one pass: timers that are due, datagrams handed over by other members, then everything that
-//! connections have to send (in trains, in batches), then what the socket has received. Tasks of the application that
-//! have something to read are woken at the end of the pass, and their answers go out in the next, with the
-//! acknowledgements that are due by then: nothing is woken or locked per packet, and no packet goes out that the answer
-//! could have carried. A pass does a bounded amount of work, then yields.
+//! connections have to send (in trains, in batches), then what the socket has received, then one client's handshake. Tasks
+//! of the application that have something to read are woken at the end of the pass, and their answers go out in the next,
+//! with the acknowledgements that are due by then: nothing is woken or locked per packet, and no packet goes out that the
+//! answer could have carried. A pass does a bounded amount of work, then yields.
 
 mod closing;
 mod departures;
@@ -22,7 +22,7 @@ use crate::shard::{Core, Shared};
 use departures::Departures;
 use inbox::Inbox;
 use outbox::Outbox;
-use quinn_proto::{ConnectionHandle, Event, Side, StreamEvent, VarInt};
+use quinn_proto::{ConnectionHandle, Event, Incoming, Side, StreamEvent, VarInt};
 use shroud_runtime::task::give_way;
 use shroud_runtime::{Alarm, Datagram, Runtime};
 use std::collections::VecDeque;
@@ -43,9 +43,6 @@ const PASS: Duration = Duration::from_micros(250);
 const UNTIMED: usize = 8;
 /// Datagrams at the end of a batch that are not worth a look at the clock, however long they took.
 const FEW: usize = 2;
-/// What a new connection counts for in it: its TLS handshake takes about as long as all else in a pass may, and its answer
-/// should not wait for the next one's.
-const WORK_OF_HANDSHAKE: usize = WORK;
 /// Trains that one connection may send before the next has its turn.
 const TRAINS_PER_TURN: usize = 4;
 /// The largest train, in bytes: what one UDP packet may be before the kernel cuts it.
@@ -74,6 +71,8 @@ pub(crate) struct Driver<R: Runtime> {
     touched: Vec<ConnectionHandle>,
     /// Datagrams for other members, by member.
     foreign: Vec<Vec<Foreign>>,
+    /// Clients whose first packet was taken up: those who are half open, and they, are at most as many as may be half open.
+    arriving: VecDeque<(Instant, Incoming)>,
     departures: Departures,
     wakers: Vec<Waker>,
     scratch: Vec<u8>,
@@ -102,6 +101,7 @@ impl<R: Runtime> Driver<R> {
             queue: VecDeque::new(),
             touched: Vec::new(),
             foreign: (0..members).map(|_| Vec::new()).collect(),
+            arriving: VecDeque::new(),
             departures: Departures::default(),
             wakers: Vec::new(),
             scratch: Vec::new(),
@@ -135,15 +135,20 @@ impl<R: Runtime> Driver<R> {
                 true
             }
         };
+        self.shake_hands(&mut core, cx, now);
         self.hand_over(&mut core);
         let blocked = blocked || self.outbox.flush(cx, &self.socket, &mut core.stats).is_pending();
         self.set_alarm(&mut core, cx);
-        if (!blocked && !self.queue.is_empty()) || work == 0 || self.inbox.has_more() {
+        if (!blocked && !self.queue.is_empty())
+            || work == 0
+            || self.inbox.has_more()
+            || !self.arriving.is_empty()
+        {
             // What else runs here goes first, and what has become ready meanwhile.
             let _: Poll<()> = give_way(cx);
         }
         let idle = core.stats.connections == 0;
-        let over = core.closed && idle && self.outbox.is_empty();
+        let over = core.closed && idle && self.outbox.is_empty() && self.arriving.is_empty();
         drop(core);
         if idle && busy > 0 {
             shared.idle.notify(usize::MAX);
@@ -360,6 +365,11 @@ impl<R: Runtime> Unpin for Driver<R> {}
 
 impl<R: Runtime> Drop for Driver<R> {
     fn drop(&mut self) {
+        let mut core = self.shared.core();
+        for (_, incoming) in self.arriving.drain(..) {
+            core.endpoint.ignore(incoming);
+        }
+        drop(core);
         self.shared.end();
     }
 }
