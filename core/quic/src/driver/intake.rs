@@ -43,7 +43,7 @@ impl<R: Runtime> Driver<R> {
             // The clock was read for the batch, which is all there is mostly.
             let then = if self.inbox.has_more() || handled > FEW {
                 let then = self.runtime.now();
-                let slow = then.saturating_duration_since(since) >= PASS / 4;
+                let slow = then.saturating_duration_since(since) * UNTIMED >= PASS * handled;
                 self.untimed = if slow { 1 } else { (self.untimed + 1).min(UNTIMED) };
                 then
             } else {
@@ -59,13 +59,7 @@ impl<R: Runtime> Driver<R> {
     }
 
     /// Returns how many datagrams it has handled.
-    fn handle_some(
-        &mut self,
-        core: &mut Core,
-        cx: &mut Context<'_>,
-        now: Instant,
-        work: &mut usize,
-    ) -> usize {
+    fn handle_some(&mut self, core: &mut Core, cx: &mut Context<'_>, now: Instant, work: &mut usize) -> u32 {
         for handled in 0..self.untimed {
             let Some((meta, bytes)) = self.inbox.next() else { return handled };
             *work = work.saturating_sub(1);

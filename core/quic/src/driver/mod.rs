@@ -40,9 +40,9 @@ const WORK: usize = 256;
 /// How long one pass may take until it ends with the datagrams at hand: those of a hostile peer can take many times as long to handle.
 const PASS: Duration = Duration::from_micros(250);
 /// Datagrams that are handled without a look at the clock, unless the last took long.
-const UNTIMED: usize = 8;
+const UNTIMED: u32 = 8;
 /// Datagrams at the end of a batch that are not worth a look at the clock, however long they took.
-const FEW: usize = 2;
+const FEW: u32 = 2;
 /// Trains that one connection may send before the next has its turn.
 const TRAINS_PER_TURN: usize = 4;
 /// The largest train, in bytes: what one UDP packet may be before the kernel cuts it.
@@ -77,7 +77,7 @@ pub(crate) struct Driver<R: Runtime> {
     wakers: Vec<Waker>,
     scratch: Vec<u8>,
     /// Datagrams to handle until the next look at the clock.
-    untimed: usize,
+    untimed: u32,
 }
 
 impl<R: Runtime> Driver<R> {
@@ -173,7 +173,7 @@ impl<R: Runtime> Driver<R> {
 
     /// Handles the timers that are due; what takes too long is left to the next pass, which those left bring about.
     fn fire(&mut self, core: &mut Core, now: Instant, work: &mut usize) {
-        for fired in 1_usize.. {
+        for fired in 1_u32.. {
             let enough = fired.is_multiple_of(UNTIMED)
                 && self.runtime.now().saturating_duration_since(now) >= PASS / 2;
             let Some((at, index)) = (if enough { None } else { self.timers.pop(now) }) else { return };
