@@ -19,7 +19,7 @@ use std::time::Instant;
 pub struct EndpointStats {
     /// Connections now, draining ones among them.
     pub connections: usize,
-    /// Clients' handshakes now that have not ended.
+    /// Clients' handshakes now that were begun and have not ended.
     pub half_open: usize,
     /// Clients' connections that were taken on.
     pub accepted: u64,
