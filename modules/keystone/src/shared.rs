@@ -156,11 +156,12 @@ impl Shared {
             let first = failure.is_none();
             (Arc::clone(failure.get_or_insert_with(|| reason.into())), first)
         };
+        self.inbox.fail(Arc::clone(&reason));
+        self.failed.cancel();
+        // Last: what writes the log may fail for the same reason, and panic.
         if first {
             tracing::error!(%reason, "the ledger has stopped");
         }
-        self.inbox.fail(Arc::clone(&reason));
-        self.failed.cancel();
         reason
     }
 

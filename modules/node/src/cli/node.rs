@@ -116,6 +116,8 @@ pub(crate) fn start_logging() {
     let filter =
         std::env::var("SHROUD_LOG").or_else(|_| std::env::var("RUST_LOG")).unwrap_or_else(|_| "warn".into());
     let _ = tracing_subscriber::fmt()
+        // Else a log that cannot be written (a full disk) is a panic of whoever writes to it.
+        .log_internal_errors(false)
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
         .with_writer(std::io::stderr)
         .try_init();
