@@ -48,7 +48,10 @@ pub mod one_port;
 #[cfg(test)]
 pub mod proxy;
 #[cfg(test)]
-pub use proxy::{failures as proxy_failures, hostile as proxy_hostile, through as proxy_through};
+pub use proxy::{
+    failures as proxy_failures, hostile as proxy_hostile, introduced as proxy_introduced,
+    through as proxy_through,
+};
 #[cfg(test)]
 pub mod quic;
 #[cfg(test)]
@@ -251,6 +254,11 @@ macro_rules! tests_of {
                     clients_that_vanish,
                     reload_while_requests_run,
                     policies_and_statistics,
+                }
+                proxy_introduced {
+                    balancers_say_whose_a_connection_is,
+                    nobody_else_is_let_in,
+                    the_proxy_is_told_and_tells,
                 }
                 proxy_hostile {
                     smuggling,

@@ -117,7 +117,7 @@ impl Metrics {
         simple(
             "shroud_http_connections_refused_total",
             "counter",
-            "Connections refused at the limit.",
+            "Connections refused, at the limit or for want of a PROXY header.",
             refused,
         );
         let timeouts = self.sum(|stripe| &stripe.timeouts);

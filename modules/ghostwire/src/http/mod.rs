@@ -14,6 +14,7 @@ mod info;
 mod limits;
 mod metrics;
 mod middleware;
+mod network;
 mod response;
 mod router;
 mod server;
@@ -37,6 +38,7 @@ pub use metrics::{LATENCY_BUCKETS, Metrics};
 pub use middleware::{
     Bearer, Compressed, Logged, RateLimited, RateLimitedBy, SecurityHeaders, SecurityOptions, TimeLimited,
 };
+pub use network::Network;
 pub use response::{json, refusal, status, text};
 pub use router::Router;
 pub use server::{OnePort, Port, PortError, ServeError, Server, Tls};

@@ -54,6 +54,9 @@ pub(super) struct Connector<R: Runtime> {
     /// Whether a connection may turn out to be HTTP/2.
     perhaps_http2: bool,
     response_time: Duration,
+    /// Its connections begin with a PROXY header for the [`Addresses`](shroud_wire::proxy_protocol::Addresses) among a request's
+    /// extensions.
+    pub(super) introduces: bool,
 }
 
 enum Kind<R: Runtime> {
@@ -98,6 +101,8 @@ impl<R: Runtime> Connector<R> {
             retry_reserve: 0,
             ..ClientLimits::default()
         };
+        // A connection that is said to be one client's serves no other.
+        let http1_only = upstream.tls.http1_only || upstream.proxy_protocol.is_some();
         let kind = match protocol {
             ServerProtocol::H3 => {
                 let tls = tls_options(runtime, upstream)?.only_tls_13().protocols(&[b"h3"]).config()?;
@@ -113,17 +118,17 @@ impl<R: Runtime> Connector<R> {
             }
             other => {
                 let dialled = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-                let client = Client::new(runtime.clone(), limits)
+                let mut client = Client::new(runtime.clone(), limits)
                     .with_server(&dialled, *port, name)
                     .without_repeating();
+                if let Some(version) = upstream.proxy_protocol {
+                    client = client.with_proxy_protocol(version);
+                }
                 Kind::Http(match other {
                     ServerProtocol::H2c => client.with_http2_in_clear(),
                     ServerProtocol::Https => {
-                        let protocols: &[&[u8]] = if upstream.tls.http1_only {
-                            &[alpn::HTTP_1_1]
-                        } else {
-                            &[alpn::H2, alpn::HTTP_1_1]
-                        };
+                        let protocols: &[&[u8]] =
+                            if http1_only { &[alpn::HTTP_1_1] } else { &[alpn::H2, alpn::HTTP_1_1] };
                         let tls = tls_options(runtime, upstream)?.protocols(protocols).config()?;
                         client.with_tls(Arc::new(tls))
                     }
@@ -133,10 +138,17 @@ impl<R: Runtime> Connector<R> {
         };
         let perhaps_http2 = match protocol {
             ServerProtocol::Http => false,
-            ServerProtocol::Https => !upstream.tls.http1_only,
+            ServerProtocol::Https => !http1_only,
             _ => true,
         };
-        Ok(Self { address: server.address.clone(), kind, perhaps_http2, response_time: request_time })
+        let introduces = upstream.proxy_protocol.is_some();
+        Ok(Self {
+            address: server.address.clone(),
+            kind,
+            perhaps_http2,
+            response_time: request_time,
+            introduces,
+        })
     }
 
     /// The scheme of the server's addresses.

@@ -23,6 +23,8 @@ use http::{HeaderMap, Uri, Version, request};
 use hyper::ext::Protocol;
 use shroud_runtime::Runtime;
 use shroud_websocket::handshake::Challenge;
+use shroud_wire::proxy_protocol::Addresses;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 /// The one protocol that connections are handed over to. Not `h2c`: requests inside of it would pass by every rule here.
@@ -69,6 +71,8 @@ impl Refused {
 struct Job<'a> {
     route: &'a Route,
     head: request::Parts,
+    /// The connection that it came on.
+    ends: Option<Addresses>,
     authority: Option<Authority>,
     target: PathAndQuery,
     source: Source,
@@ -137,6 +141,7 @@ fn prepare<'a, R: Runtime>(
     let target = target(route, request.uri())?;
     let info = ConnectionInfo::of(&request);
     let (peer, secure) = (info.map(|info| info.peer), info.is_some_and(|info| info.tls.is_some()));
+    let ends = info.map(|info| ends(info.peer, info.local));
     let key = group.upstream.hash_key().map_or(0, |key| {
         let by_client = || client(request.headers(), peer, config).map(|address| address.to_string());
         match key {
@@ -165,7 +170,7 @@ fn prepare<'a, R: Runtime>(
         Handover::Upgrade(_) if !source.is_empty() => handover = Handover::No,
         Handover::Upgrade(_) | Handover::No => {}
     }
-    let job = Job { route, head, authority, target, source, handover, proxy: &config.name, attempts };
+    let job = Job { route, head, ends, authority, target, source, handover, proxy: &config.name, attempts };
     Ok((job, group, key))
 }
 
@@ -178,6 +183,15 @@ fn handover<R: Runtime>(runtime: &R, request: &Request<Body>, extended: bool) ->
     runtime.fill(&mut nonce);
     let wrong = || Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "no key could be made");
     Challenge::new(&nonce).map(Handover::Extended).ok_or_else(wrong)
+}
+
+/// A connection, for servers that are told of it.
+fn ends(peer: SocketAddr, local: Option<SocketAddr>) -> Addresses {
+    let unknown = || match peer {
+        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+    };
+    Addresses::new(peer, local.unwrap_or_else(unknown))
 }
 
 /// Whether a request's transfer coding has one meaning for everybody (RFC 9112, 6.1).
@@ -422,6 +436,11 @@ impl Job<'_> {
         if connector.is_http1() && request.headers().contains_key(TE) {
             // RFC 9110, 10.1.4: it is for this connection.
             request.headers_mut().insert(CONNECTION, HeaderValue::from_static("te"));
+        }
+        if connector.introduces
+            && let Some(ends) = self.ends
+        {
+            request.extensions_mut().insert(ends);
         }
         Ok(request)
     }

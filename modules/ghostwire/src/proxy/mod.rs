@@ -39,8 +39,8 @@ pub use balance::{HashKey, Policy};
 pub use breaker::BreakerOptions;
 pub use config::{
     Config, ConfigError, Forwarding, HealthCheck, InvalidConfig, Listen, ListenTls, MAX_ROUTES, MAX_SERVERS,
-    MAX_UPSTREAMS, Network, Part, RetryOptions, Route, ServerAddress, ServerConfig, ServerProtocol,
-    UpstreamConfig, UpstreamTls, UpstreamTrust,
+    MAX_UPSTREAMS, Network, Part, ProxyVersion, RetryOptions, Route, ServerAddress, ServerConfig,
+    ServerProtocol, UpstreamConfig, UpstreamTls, UpstreamTrust,
 };
 pub use connector::PrepareError;
 pub use path::{HostField, HostPattern, Rewrite};
@@ -199,7 +199,8 @@ impl Proxy {
 
 /// Whether both listen at the same places. Certificates may come from elsewhere.
 fn same_addresses(a: &Config, b: &Config) -> bool {
-    let place = |listen: &Listen| (listen.address, listen.tls.is_some(), listen.http3);
+    let place =
+        |listen: &Listen| (listen.address, listen.tls.is_some(), listen.http3, listen.proxy_protocol.clone());
     a.listen.iter().map(place).eq(b.listen.iter().map(place))
 }
 

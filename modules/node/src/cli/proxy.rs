@@ -12,7 +12,7 @@ use clap::Args;
 use futures_util::future::join_all;
 use reload::Renewal;
 use shroud_ghostwire::http::{HeaderValue, Limits, Server};
-use shroud_ghostwire::proxy::{Config as ProxyConfig, Forward, Listen, ListenTls, Proxy};
+use shroud_ghostwire::proxy::{Config as ProxyConfig, Forward, Listen, ListenTls, Network, Proxy};
 use shroud_ghostwire::tls::rustls::ServerConfig;
 use shroud_ghostwire::tls::{Certificates, SeamClock, ServerOptions, alpn, provider};
 use shroud_quic::{Endpoint, EndpointConfig, Group, Secrets};
@@ -147,6 +147,7 @@ struct Bound {
 struct Place {
     address: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
+    balancers: Vec<Network>,
     http3: Option<(shroud_quic::ServerConfig, Group)>,
 }
 
@@ -249,8 +250,9 @@ async fn bind<R: Runtime>(
 ) -> Result<(R::Listener, Place), Failure> {
     let listener = runtime.listen(listen.address, options).await.map_err(Failure::of(listen.address))?;
     let address = listener.local_addr().map_err(Failure::of(listen.address))?;
+    let balancers = listen.proxy_protocol.clone();
     let Some(source) = &listen.tls else {
-        return Ok((listener, Place { address, tls: None, http3: None }));
+        return Ok((listener, Place { address, tls: None, balancers, http3: None }));
     };
     let load = certificate(source);
     let (now, entropy) = (runtime.unix_time(), runtime.clone());
@@ -271,7 +273,7 @@ async fn bind<R: Runtime>(
     } else {
         None
     };
-    Ok((listener, Place { address, tls: Some(Arc::new(tls)), http3 }))
+    Ok((listener, Place { address, tls: Some(Arc::new(tls)), balancers, http3 }))
 }
 
 /// Where a listener's certificate comes from.
@@ -314,6 +316,9 @@ async fn answer<R: Runtime>(
         .with_metrics(shared.proxy.metrics().clone());
     if let Some(tls) = &place.tls {
         server = server.with_tls(Arc::clone(tls));
+    }
+    if !place.balancers.is_empty() {
+        server = server.with_proxy_protocol(&place.balancers);
     }
     let Some(endpoint) = endpoint else {
         return server.serve(runtime, listener).await.map_err(Failure::new);

@@ -5,5 +5,6 @@
 
 pub mod failures;
 pub mod hostile;
+pub mod introduced;
 pub mod support;
 pub mod through;

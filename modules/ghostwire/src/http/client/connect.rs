@@ -7,6 +7,7 @@ use super::pool::Place;
 use super::target::{Target, bare};
 use super::transport::Transport;
 use super::{CONNECTION_WINDOW, Client, ClientError, STREAM_WINDOW, Shared};
+use futures_util::AsyncWriteExt as _;
 use hyper::client::conn::{http1, http2};
 use shroud_hyper::{HyperIo, HyperTimer};
 use shroud_runtime::{ConnectOptions, Runtime, RuntimeExt};
@@ -34,6 +35,17 @@ impl<R: Runtime> Client<R> {
             None => (&target.host, target.port),
         };
         let mut stream = self.connect_tcp(host, port).await?;
+        if let Some(header) = &target.introduction {
+            let introducing = async {
+                stream.write_all(header).await?;
+                stream.flush().await
+            };
+            let failed = |source| ClientError::Connect { host: format!("{host}:{port}"), source };
+            match runtime.timeout(limits.connect_time, introducing).await {
+                Ok(introduced) => introduced.map_err(failed)?,
+                Err(_) => return Err(ClientError::TimedOut(limits.connect_time)),
+            }
+        }
         let Some(tls) = options.tls.as_ref().filter(|_| target.secure) else {
             return Ok((Transport::Plain(stream), options.http2_in_clear && options.proxy.is_none()));
         };

@@ -55,6 +55,7 @@ use shroud_runtime::flow::RetryBudget;
 use shroud_runtime::sync::Event;
 use shroud_runtime::{Class, Runtime, RuntimeExt};
 use shroud_rustls::rustls::ClientConfig;
+use shroud_wire::proxy_protocol;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use target::{Server, Target};
@@ -115,6 +116,8 @@ struct Options<R: Runtime> {
     http3: Option<(Http3Client<R>, UseHttp3)>,
     server: Option<Server>,
     once: bool,
+    /// Connections begin with a PROXY header, and serve one request.
+    introduced: Option<proxy_protocol::Version>,
 }
 
 impl<R: Runtime> Default for Options<R> {
@@ -127,6 +130,7 @@ impl<R: Runtime> Default for Options<R> {
             proxy: None,
             server: None,
             once: false,
+            introduced: None,
             http3: None,
         }
     }
@@ -205,6 +209,14 @@ impl<R: Runtime> Client<R> {
     #[must_use]
     pub(crate) fn without_repeating(self) -> Self {
         self.change(|options| options.once = true)
+    }
+
+    /// Begins connections with a PROXY header, for the addresses among a request's extensions
+    /// ([`Addresses`](proxy_protocol::Addresses)): a connection
+    /// serves one request then.
+    #[must_use]
+    pub(crate) fn with_proxy_protocol(self, version: proxy_protocol::Version) -> Self {
+        self.change(|options| options.introduced = Some(version))
     }
 
     /// Goes through `proxy`.

@@ -187,9 +187,9 @@ impl<R: Runtime> Client<R> {
         }
     }
 
-    /// Keeps a connection for the next request.
+    /// Keeps a connection for the next request, unless it has been said to be one client's.
     pub(super) fn keep(&self, key: &str, mut open: Open<R>) {
-        if open.sender.is_closed() {
+        if open.sender.is_closed() || self.shared.options.introduced.is_some() {
             return;
         }
         open.since = self.shared.runtime.now();

@@ -6,6 +6,7 @@ use http::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
 use http::uri::{PathAndQuery, Scheme};
 use http::{Request, Uri, Version};
 use shroud_runtime::Runtime;
+use shroud_wire::proxy_protocol;
 
 /// Who is asked, whatever a request's address says.
 #[derive(Clone)]
@@ -28,6 +29,8 @@ pub(super) struct Target {
     /// The whole address, and the `Host` of it.
     pub(super) address: Uri,
     pub(super) named: HeaderValue,
+    /// What its connection begins with, which then serves nobody else.
+    pub(super) introduction: Option<Vec<u8>>,
     /// A proxy is asked by the whole address, a server of HTTP/1.1 by the path.
     pub(super) by_address: bool,
 }
@@ -54,7 +57,7 @@ impl Target {
 impl<R: Runtime> Client<R> {
     /// Whom a request is for.
     pub(super) fn address(&self, mut request: Request<Body>) -> Result<(Target, Request<Body>), ClientError> {
-        let Options { tls, proxy, http3, server, .. } = &self.shared.options;
+        let Options { tls, proxy, http3, server, introduced, .. } = &self.shared.options;
         let uri = std::mem::take(request.uri_mut());
         let secure = uri.scheme() == Some(&Scheme::HTTPS);
         let able = tls.is_some() || matches!(http3, Some((_, UseHttp3::Always)));
@@ -90,7 +93,9 @@ impl<R: Runtime> Client<R> {
             _ => format!("{host}:{port}"),
         };
         let by_address = !secure && proxy.is_some();
-        Ok((Target { secure, host, port, name, key, address, named, by_address }, request))
+        let addresses = request.extensions_mut().remove::<proxy_protocol::Addresses>();
+        let introduction = introduced.map(|version| proxy_protocol::encode(version, addresses.as_ref()));
+        Ok((Target { secure, host, port, name, key, address, named, introduction, by_address }, request))
     }
 }
 

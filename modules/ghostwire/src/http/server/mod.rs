@@ -12,6 +12,7 @@
 //! | `port` | one address for all protocols, on every shard |
 //! | `http3` | the same over QUIC: HTTP/3 |
 //! | `protocol` | which protocol a new connection speaks: TLS or not, HTTP/1.1 or HTTP/2 |
+//! | `introduced` | which client a balancer's connection is for: the PROXY protocol |
 //! | `http2` | the task of an HTTP/2 connection with all its streams |
 //! | `turn` | how long a connection's requests go on before others have their turn |
 //! | `date` | the `Date` field |
@@ -22,6 +23,7 @@ mod date;
 mod framing;
 mod http2;
 mod http3;
+mod introduced;
 mod link;
 mod port;
 mod protocol;
@@ -37,6 +39,7 @@ pub use port::{OnePort, Port, PortError, Tls};
 use super::handler::Handler;
 use super::limits::{InvalidLimits, Limits};
 use super::metrics::Metrics;
+use super::network::Network;
 use futures_util::future::{try_join, try_join_all};
 use http::HeaderValue;
 use shroud_runtime::net::Listener;
@@ -83,6 +86,7 @@ pub struct Server<H> {
     metrics: Metrics,
     tls: Option<Arc<ServerConfig>>,
     alt_svc: Option<HeaderValue>,
+    balancers: Option<Arc<[Network]>>,
 }
 
 impl<H> Clone for Server<H> {
@@ -93,6 +97,7 @@ impl<H> Clone for Server<H> {
             metrics: self.metrics.clone(),
             tls: self.tls.clone(),
             alt_svc: self.alt_svc.clone(),
+            balancers: self.balancers.clone(),
         }
     }
 }
@@ -109,6 +114,8 @@ pub(crate) struct Service<H> {
     pub(crate) limits: Arc<Limits>,
     pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) alt_svc: Option<HeaderValue>,
+    /// Whose connections begin with a PROXY header; `None`: nobody's.
+    pub(crate) balancers: Option<Arc<[Network]>>,
     /// Requests in work.
     pub(crate) requests: Arc<AtomicUsize>,
     connections: AtomicUsize,
@@ -130,6 +137,7 @@ impl<H: Handler> Server<H> {
             metrics: Metrics::new(),
             tls: None,
             alt_svc: None,
+            balancers: None,
         })
     }
 
@@ -150,6 +158,17 @@ impl<H: Handler> Server<H> {
     #[must_use]
     pub fn with_alt_svc(self, value: HeaderValue) -> Self {
         Self { alt_svc: Some(value), ..self }
+    }
+
+    /// Takes connections over TCP from balancers at these addresses only, each of which must begin with a header of the PROXY
+    /// protocol, version 1 or 2, before TLS: [`ConnectionInfo`](super::ConnectionInfo) then tells of the client that it names. A
+    /// connection that is the balancer's own (LOCAL, UNKNOWN) stays its own.
+    ///
+    /// A connection from elsewhere is closed, and so is one whose header is malformed or takes longer than
+    /// [`Limits::header_time`]. HTTP/3 has no such headers: what comes over QUIC is not touched.
+    #[must_use]
+    pub fn with_proxy_protocol(self, balancers: &[Network]) -> Self {
+        Self { balancers: Some(balancers.into()), ..self }
     }
 
     /// What is counted.
@@ -203,6 +222,7 @@ impl<H: Handler> Server<H> {
             limits: Arc::clone(&self.limits),
             tls: self.tls.clone(),
             alt_svc: self.alt_svc.clone(),
+            balancers: self.balancers.clone(),
             requests: self.metrics.in_work(),
             connections: AtomicUsize::new(0),
             refusals: AtomicUsize::new(0),

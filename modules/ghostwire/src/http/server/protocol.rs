@@ -7,9 +7,9 @@
 use super::super::handler::Handler;
 use super::super::info::ConnectionInfo;
 use super::super::metrics::Stripe;
-use super::{Counted, connection, http2};
+use super::{Counted, connection, http2, introduced};
 use futures_io::{AsyncRead, AsyncWrite};
-use shroud_runtime::net::ReadUninit;
+use shroud_runtime::net::{ByteStream as _, ReadUninit};
 use shroud_runtime::{Runtime, RuntimeExt};
 use shroud_rustls::{Failed, TlsStream, accept, alpn};
 use std::future::{Future as _, poll_fn};
@@ -43,21 +43,75 @@ pub(crate) async fn run<R: Runtime, H: Handler>(
 ) {
     stripe.connection_opened();
     let _closed = OnDrop(Arc::clone(&stripe));
+    let mut stream = stream;
+    let mut ends = Ends { peer, local: stream.local_addr().ok() };
+    if counted.service.balancers.is_some() {
+        match Box::pin(introduce(&runtime, &mut stream, ends, &counted, &stripe)).await {
+            Some(named) => ends = named,
+            None => return,
+        }
+    }
     if counted.service.tls.is_some() {
-        Box::pin(run_tls(runtime, stream, peer, counted, stripe)).await;
+        Box::pin(run_tls(runtime, stream, ends, counted, stripe)).await;
         return;
     }
     let mut stream = Front { stream, first: Vec::new(), read: 0 };
     match look(&runtime, &mut stream, &counted).await {
-        Seen::Http1 => connection::run(runtime, stream, peer.into(), counted, stripe).await,
+        Seen::Http1 => connection::run(runtime, stream, ends.in_clear(), counted, stripe).await,
         Seen::Http2 => {
-            let info = Arc::new(ConnectionInfo::from(peer));
+            let info = Arc::new(ends.in_clear());
             Box::pin(http2::run(runtime, stream, info, counted, stripe)).await;
         }
         Seen::Nothing => {}
         Seen::NothingInTime => {
             tracing::debug!(%peer, "http connection overdue");
             stripe.timed_out();
+        }
+    }
+}
+
+/// Whom a connection joins.
+#[derive(Debug, Clone, Copy)]
+struct Ends {
+    peer: SocketAddr,
+    local: Option<SocketAddr>,
+}
+
+impl Ends {
+    fn in_clear(self) -> ConnectionInfo {
+        ConnectionInfo::from(self.peer).to(self.local)
+    }
+}
+
+/// Reads what a balancer says about the connection; `None` when that is to be closed.
+async fn introduce<R: Runtime, H: Handler>(
+    runtime: &R,
+    stream: &mut R::Stream,
+    ends: Ends,
+    counted: &Counted<H>,
+    stripe: &Stripe,
+) -> Option<Ends> {
+    let from = counted.service.balancers.clone().unwrap_or_default();
+    let reading =
+        runtime.timeout(counted.service.limits.header_time, introduced::read(stream, ends.peer, &from));
+    match runtime.stopping().run_until(reading).await? {
+        Ok(Ok(Some(named))) => Some(Ends { peer: named.source(), local: Some(named.destination()) }),
+        Ok(Ok(None)) => Some(ends),
+        Ok(Err(error)) => {
+            // A balancer that is not set up for it, or anybody at all.
+            match error {
+                introduced::Unintroduced::Header(_) => {
+                    tracing::warn!(peer = %ends.peer, %error, "connection refused")
+                }
+                _ => tracing::debug!(peer = %ends.peer, %error, "connection refused"),
+            }
+            stripe.connection_refused();
+            None
+        }
+        Err(_) => {
+            tracing::debug!(peer = %ends.peer, "PROXY header overdue");
+            stripe.timed_out();
+            None
         }
     }
 }
@@ -74,10 +128,11 @@ impl Drop for OnDrop {
 async fn run_tls<R: Runtime, H: Handler>(
     runtime: R,
     stream: R::Stream,
-    peer: SocketAddr,
+    ends: Ends,
     counted: Counted<H>,
     stripe: Arc<Stripe>,
 ) {
+    let Ends { peer, local } = ends;
     let Some(config) = counted.service.tls.clone() else { return };
     let header_time = counted.service.limits.header_time;
     let stopping = runtime.stopping();
@@ -98,7 +153,7 @@ async fn run_tls<R: Runtime, H: Handler>(
     };
     let handshake = stream.handshake();
     let http2 = handshake.protocol.as_deref() == Some(alpn::H2);
-    let info = ConnectionInfo::new(peer, Some(handshake));
+    let info = ConnectionInfo::new(peer, Some(handshake)).to(local);
     if http2 {
         Box::pin(http2::run(runtime, stream, Arc::new(info), counted, stripe)).await;
     } else {

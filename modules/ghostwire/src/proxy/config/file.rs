@@ -1,9 +1,9 @@
 //! The TOML file: its shape, and where in it something is wrong.
 
-use super::parse::{Network, ServerAddress, Time};
+use super::parse::{ServerAddress, Time};
 use super::{
-    Config, Forwarding, HealthCheck, InvalidConfig, Listen, ListenTls, Part, RetryOptions, Route,
-    ServerConfig, UpstreamConfig, UpstreamTls, UpstreamTrust,
+    Config, Forwarding, HealthCheck, InvalidConfig, Listen, ListenTls, Network, Part, ProxyVersion,
+    RetryOptions, Route, ServerConfig, UpstreamConfig, UpstreamTls, UpstreamTrust,
 };
 use crate::http::Limits;
 use crate::proxy::balance::{HashKey, Policy};
@@ -71,6 +71,8 @@ struct ListenTable {
     tls: Option<ListenTlsTable>,
     #[serde(default)]
     http3: bool,
+    #[serde(default)]
+    proxy_protocol: Vec<Network>,
 }
 
 #[derive(Deserialize)]
@@ -116,6 +118,7 @@ struct UpstreamTable {
     tunnel_idle_time: Option<Time>,
     #[serde(default)]
     tls: UpstreamTlsTable,
+    proxy_protocol: Option<ProxyVersion>,
 }
 
 #[derive(Deserialize)]
@@ -350,7 +353,7 @@ impl ListenTable {
                 return Err("tls needs `certificate` and `key`, or `development` with a directory".into());
             }
         };
-        Ok(Listen { address: self.address, tls, http3: self.http3 })
+        Ok(Listen { address: self.address, tls, http3: self.http3, proxy_protocol: self.proxy_protocol })
     }
 }
 
@@ -426,6 +429,7 @@ impl UpstreamTable {
             idle_time: time(self.idle_time, default.idle_time),
             tunnel_idle_time: time(self.tunnel_idle_time, default.tunnel_idle_time),
             tls: self.tls.into_tls(secure, read)?,
+            proxy_protocol: self.proxy_protocol,
         })
     }
 }

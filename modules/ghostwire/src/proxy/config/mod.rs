@@ -4,8 +4,10 @@
 mod file;
 mod parse;
 
+pub use crate::http::Network;
 pub use file::ConfigError;
-pub use parse::{Network, ServerAddress, ServerProtocol};
+pub use parse::{ServerAddress, ServerProtocol};
+pub use shroud_wire::proxy_protocol::Version as ProxyVersion;
 
 use super::balance::Policy;
 use super::breaker::BreakerOptions;
@@ -79,6 +81,9 @@ pub struct Listen {
     pub tls: Option<ListenTls>,
     /// HTTP/3 on the same port in UDP; needs TLS.
     pub http3: bool,
+    /// Balancers whose connections begin with a header of the PROXY protocol; there is room for no others then. Empty: clients
+    /// connect themselves.
+    pub proxy_protocol: Vec<Network>,
 }
 
 /// Where a listener's certificate comes from. Read again at each reload.
@@ -142,6 +147,9 @@ pub struct UpstreamConfig {
     pub tunnel_idle_time: Duration,
     /// What `https` and `h3` servers must show.
     pub tls: UpstreamTls,
+    /// Servers are told of the client by a header of the PROXY protocol: each request goes over a connection of its own, by
+    /// HTTP/1.1.
+    pub proxy_protocol: Option<ProxyVersion>,
 }
 
 impl Default for UpstreamConfig {
@@ -160,6 +168,7 @@ impl Default for UpstreamConfig {
             idle_time: Duration::from_secs(30),
             tunnel_idle_time: Duration::from_secs(3600),
             tls: UpstreamTls::default(),
+            proxy_protocol: None,
         }
     }
 }
@@ -357,6 +366,10 @@ impl Config {
                 let message = "HTTP/3 needs a certificate: add `tls`, or leave `http3` out".into();
                 return Err(InvalidConfig { at: Part::Listen(index), message });
             }
+            if listen.http3 && !listen.proxy_protocol.is_empty() {
+                let message = "HTTP/3 has no PROXY protocol: leave `http3` out, or `proxy-protocol`".into();
+                return Err(InvalidConfig { at: Part::Listen(index), message });
+            }
             let port = listen.address.port();
             let before = self.listen.iter().take(index);
             if port != 0 && before.into_iter().any(|other| other.address == listen.address) {
@@ -413,6 +426,10 @@ impl UpstreamConfig {
             }
             if self.servers.iter().take(index).any(|other| other.address == *address) {
                 return Err(format!("{address} is there twice; give it a weight instead"));
+            }
+            let http1 = matches!(address.protocol, ServerProtocol::Http | ServerProtocol::Https);
+            if self.proxy_protocol.is_some() && !http1 {
+                return Err(format!("{address}: proxy-protocol goes with http and https servers only"));
             }
             if address.is_secure() && self.tls.trust.is_none() {
                 return Err(format!(
