@@ -1,5 +1,6 @@
 //! A socket and the connections over it.
 
+use crate::backlog::Backlogs;
 use crate::cell::{Cell, Hold};
 use crate::config::{ClientConfig, EndpointConfig, InvalidConfig, ServerConfig};
 use crate::connecting::Connecting;
@@ -139,6 +140,7 @@ impl<R: Runtime> Endpoint<R> {
             closing: BTreeMap::new(),
             server: server.map(|server| Serving { limits: server.limits, retry: server.retry }),
             stats: EndpointStats::default(),
+            backlogs: Backlogs::default(),
             address: socket.local_addr()?,
             closed: false,
             limit: server.map_or(CLIENT_CONNECTIONS, |server| server.limits.connections),

@@ -30,6 +30,7 @@
 )]
 #![forbid(unsafe_code)]
 
+mod backlog;
 mod cell;
 mod config;
 mod congestion;

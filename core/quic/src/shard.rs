@@ -1,5 +1,6 @@
 //! What the endpoint's task shares with its handles and connections.
 
+use crate::backlog::{Backlog, Backlogs};
 use crate::cell::Cell;
 use crate::config::{Limits, Retry};
 use crate::entropy::Entropy;
@@ -53,6 +54,8 @@ pub struct EndpointStats {
     pub taken_over: u64,
     /// Datagrams lost because another member's mailbox was full.
     pub handover_lost: u64,
+    /// Datagrams lost because too many waited to be handled, most often of connections that had had their turn.
+    pub backlog_lost: u64,
 }
 
 pub(crate) struct Shared {
@@ -88,6 +91,7 @@ pub(crate) struct Core {
     pub(crate) closing: BTreeMap<usize, Closing>,
     pub(crate) server: Option<Serving>,
     pub(crate) stats: EndpointStats,
+    pub(crate) backlogs: Backlogs,
     pub(crate) address: SocketAddr,
     pub(crate) closed: bool,
     /// The most connections that clients of this endpoint may open.
@@ -112,6 +116,7 @@ pub(crate) struct Slot {
     pub(crate) handshake: Option<Instant>,
     /// Counts among the half-open ones.
     pub(crate) half_open: bool,
+    pub(crate) backlog: Backlog,
 }
 
 /// What is left of a connection that is over.
@@ -192,6 +197,7 @@ impl Shared {
             core.closed = true;
             core.stats.connections = 0;
             core.stats.half_open = 0;
+            core.backlogs = Backlogs::default();
             core.closing.clear();
             core.slots.drain(..).flatten().map(|slot| slot.cell).collect()
         };
@@ -243,7 +249,8 @@ impl Core {
         }
         if let Some(place) = self.slots.get_mut(index) {
             debug_assert!(place.is_none(), "the machine gives an index out once at a time");
-            *place = Some(Slot { cell, remote, armed: None, handshake: Some(handshake), half_open });
+            let (handshake, backlog) = (Some(handshake), Backlog::default());
+            *place = Some(Slot { cell, remote, armed: None, handshake, half_open, backlog });
         }
         self.stats.connections += 1;
         self.stats.half_open += usize::from(half_open);
@@ -260,8 +267,15 @@ impl Core {
 
     pub(crate) fn remove(&mut self, index: ConnectionHandle) {
         self.settled(index);
-        if self.slots.get_mut(index.0).and_then(Option::take).is_some() {
+        if self.vacate(index) {
             self.stats.connections -= 1;
         }
+    }
+
+    /// Empties a connection's place. Whether there was one.
+    pub(crate) fn vacate(&mut self, index: ConnectionHandle) -> bool {
+        let Some(slot) = self.slots.get_mut(index.0).and_then(Option::take) else { return false };
+        self.backlogs.forget(&slot.backlog);
+        true
     }
 }

@@ -33,8 +33,7 @@ pub(super) fn let_go(core: &mut Core, timers: &mut Timers, cell: &Cell, state: &
     // Nothing else is timed any more.
     let Some(until) = state.machine.poll_timeout() else { return false };
     core.settled(cell.index);
-    let Some(place) = core.slots.get_mut(cell.index.0) else { return false };
-    if place.take().is_none() {
+    if !core.vacate(cell.index) {
         return false;
     }
     timers.arm(cell.index, &mut None, Some(until));

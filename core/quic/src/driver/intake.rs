@@ -1,93 +1,85 @@
 //! What arrives: datagrams for connections, for other members, and for connections that are not there yet.
 
-use super::{Driver, FEW, PASS, UNTIMED, concerns_one_peer, connecting};
+use super::{Driver, PASS, WORK, concerns_one_peer, connecting};
 use crate::cell::Cell;
 use crate::config::Retry;
 use crate::group::Foreign;
 use crate::shard::Core;
 use bytes::BytesMut;
-use quinn_proto::{ConnectionHandle, DatagramEvent, EcnCodepoint, Incoming, Transmit};
+use quinn_proto::{DatagramEvent, EcnCodepoint, Incoming, Transmit};
 use shroud_runtime::{Ecn, Runtime};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 impl<R: Runtime> Driver<R> {
-    /// Handles what the socket has, as far as `work` goes.
+    /// Takes what the socket has, and has connections handle what they have received, as far as `work` and a pass's time go. Whether
+    /// the socket may have more.
     pub(super) fn receive(
         &mut self,
         core: &mut Core,
         cx: &mut Context<'_>,
         now: &mut Instant,
         work: &mut usize,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
+        let taken = self.take_in(core, cx, now);
+        self.take_turns(core, *now, work);
+        taken
+    }
+
+    /// Takes what the socket has. `now` becomes the time of the last look at the clock.
+    fn take_in(&mut self, core: &mut Core, cx: &mut Context<'_>, now: &mut Instant) -> io::Result<bool> {
         let begun = *now;
-        let mut since = begun;
-        while *work > 0 {
+        let mut left = WORK;
+        while left > 0 {
             if !self.inbox.has_more() {
                 match self.inbox.poll_fill(cx, &self.socket) {
-                    Poll::Pending => break,
+                    Poll::Pending => return Ok(false),
                     Poll::Ready(Ok(buffers)) => core.stats.receive_buffers += buffers as u64,
                     Poll::Ready(Err(error)) if concerns_one_peer(&error) => {
-                        *work -= 1;
+                        left -= 1;
                         continue;
                     }
                     Poll::Ready(Err(error)) => return Err(error),
                 }
                 *now = self.runtime.now();
-                since = *now;
+                self.taking.begin(*now);
             }
-            let handled = self.handle_some(core, cx, *now, work);
-            // The clock was read for the batch, which is all there is mostly.
-            let then = if self.inbox.has_more() || handled > FEW {
-                let then = self.runtime.now();
-                let slow = then.saturating_duration_since(since) * UNTIMED >= PASS * handled;
-                self.untimed = if slow { 1 } else { (self.untimed + 1).min(UNTIMED) };
-                then
-            } else {
-                *now
-            };
-            since = then;
-            if then.saturating_duration_since(begun) >= PASS {
-                *work = 0;
+            while left > 0 && self.inbox.has_more() {
+                left -= 1;
+                self.take_one(core, cx, *now);
+                if let Some(then) = self.taking.step(|| self.runtime.now()) {
+                    *now = then;
+                    // Those of nobody's, and first packets, take longer.
+                    if then.saturating_duration_since(begun) >= PASS {
+                        return Ok(true);
+                    }
+                }
             }
         }
-        self.dispatch_touched(core);
-        Ok(())
+        Ok(true)
     }
 
-    /// Returns how many datagrams it has handled.
-    fn handle_some(&mut self, core: &mut Core, cx: &mut Context<'_>, now: Instant, work: &mut usize) -> u32 {
-        for handled in 0..self.untimed {
-            let Some((meta, bytes)) = self.inbox.next() else { return handled };
-            *work = work.saturating_sub(1);
-            core.stats.received += 1;
-            core.stats.received_bytes += bytes.len() as u64;
-            let datagram = Foreign {
-                remote: meta.source,
-                local: meta.destination,
-                ecn: meta.ecn.and_then(codepoint),
-                bytes: BytesMut::from(bytes),
-            };
-            let owner = self.reader.and_then(|reader| reader.route(&datagram.bytes));
-            match owner.and_then(|owner| self.foreign.get_mut(usize::from(owner)).map(|to| (owner, to))) {
-                Some((owner, to)) if owner != self.member.index => to.push(datagram),
-                _ => self.handle(core, cx, now, datagram),
-            }
+    fn take_one(&mut self, core: &mut Core, cx: &mut Context<'_>, now: Instant) {
+        let Some((meta, bytes)) = self.inbox.next() else { return };
+        core.stats.received += 1;
+        core.stats.received_bytes += bytes.len() as u64;
+        let datagram = Foreign {
+            remote: meta.source,
+            local: meta.destination,
+            ecn: meta.ecn.and_then(codepoint),
+            bytes: BytesMut::from(bytes),
+        };
+        let owner = self.reader.and_then(|reader| reader.route(&datagram.bytes));
+        match owner.and_then(|owner| self.foreign.get_mut(usize::from(owner)).map(|to| (owner, to))) {
+            Some((owner, to)) if owner != self.member.index => to.push(datagram),
+            _ => self.handle(core, cx, now, datagram),
         }
-        self.untimed
     }
 
-    /// Handles what other members have handed over.
-    pub(super) fn take_over(
-        &mut self,
-        core: &mut Core,
-        cx: &mut Context<'_>,
-        now: Instant,
-        work: &mut usize,
-    ) {
+    /// Takes what other members have handed over: all of it, as a mailbox holds a bounded number.
+    pub(super) fn take_over(&mut self, core: &mut Core, cx: &mut Context<'_>, now: Instant) {
         if self.reader.is_none() {
             return;
         }
@@ -95,11 +87,8 @@ impl<R: Runtime> Driver<R> {
         let arrived = mailbox.take(cx.waker());
         core.stats.taken_over += arrived.len() as u64;
         for datagram in arrived {
-            // All of it: a mailbox holds a bounded number.
             self.handle(core, cx, now, datagram);
-            *work = (*work).max(1) - 1;
         }
-        self.dispatch_touched(core);
     }
 
     /// Hands over what belongs to other members: one lock and one wake for each.
@@ -123,37 +112,18 @@ impl<R: Runtime> Driver<R> {
         match core.endpoint.handle(now, remote, local, ecn, bytes, &mut self.scratch) {
             None => {}
             Some(DatagramEvent::ConnectionEvent(index, event)) => {
-                let Some(slot) = core.slot(index) else {
+                if core.slot(index).is_none() {
                     return self.repeat_farewell(core, cx, index, length);
-                };
-                slot.cell.lock().machine.handle_event(event);
-                self.touch(index);
+                }
+                if let Some(line) = core.keep(index, event, length) {
+                    self.lines.join(index, line);
+                }
             }
             Some(DatagramEvent::NewConnection(incoming)) => self.admit(core, cx, now, incoming),
             // A stateless reset that would meet a peer which has only moved.
             Some(DatagramEvent::Response(_)) if short && self.departures.recent(remote, now) => {}
             Some(DatagramEvent::Response(transmit)) => self.answer(core, cx, &transmit),
         }
-    }
-
-    fn touch(&mut self, index: ConnectionHandle) {
-        if self.touched.last() != Some(&index) {
-            self.touched.push(index);
-        }
-    }
-
-    fn dispatch_touched(&mut self, core: &mut Core) {
-        let mut touched = std::mem::take(&mut self.touched);
-        for index in touched.drain(..) {
-            let Some(slot) = core.slot(index) else { continue };
-            let cell = Arc::clone(&slot.cell);
-            // One that is queued already was dispatched in this pass, or will be in the next.
-            if !cell.queued.swap(true, Ordering::SeqCst) {
-                self.queue.push_back(index);
-            }
-            self.dispatch(core, &cell, &mut cell.lock());
-        }
-        self.touched = touched;
     }
 
     /// A client's first packet: takes it up, refuses, drops, or asks for a proof of the address.
@@ -206,8 +176,8 @@ impl<R: Runtime> Driver<R> {
                 }
                 drop(waiting);
                 self.shared.arrived.notify(1);
-                self.touch(index);
-                self.dispatch_touched(core);
+                self.enqueue(&cell);
+                self.dispatch(core, &cell, &mut cell.lock());
             }
             Err(error) => {
                 tracing::debug!(error = %error.cause, "a first packet failed");

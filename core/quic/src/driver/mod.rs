@@ -1,7 +1,8 @@
 //! The endpoint's task: the only one that touches the socket.
 //!
 //! One run of it is one pass: timers that are due, datagrams handed over by other members, then everything that
-//! connections have to send (in trains, in batches), then what the socket has received, then one client's handshake. Tasks
+//! connections have to send (in trains, in batches), then what the socket has received, connection by connection, then one client's
+//! handshake. Tasks
 //! of the application that have something to read are woken at the end of the pass, and their answers go out in the next,
 //! with the acknowledgements that are due by then: nothing is woken or locked per packet, and no packet goes out that the
 //! answer could have carried. A pass does a bounded amount of work, then yields.
@@ -12,6 +13,7 @@ mod inbox;
 mod intake;
 mod outbox;
 mod timers;
+mod turns;
 
 use crate::cell::{Cell, Early, Hold, State, place};
 use crate::congestion::open_for_close;
@@ -34,15 +36,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use timers::Timers;
+use turns::{Lines, Pace};
 
 /// What one pass may do, counted in datagrams handled or made: about half a millisecond.
 const WORK: usize = 256;
 /// How long one pass may take until it ends with the datagrams at hand: those of a hostile peer can take many times as long to handle.
 const PASS: Duration = Duration::from_micros(250);
-/// Datagrams that are handled without a look at the clock, unless the last took long.
-const UNTIMED: u32 = 8;
-/// Datagrams at the end of a batch that are not worth a look at the clock, however long they took.
-const FEW: u32 = 2;
+/// Timers that are handled without a look at the clock.
+const UNTIMED_TIMERS: u32 = 8;
 /// Trains that one connection may send before the next has its turn.
 const TRAINS_PER_TURN: usize = 4;
 /// The largest train, in bytes: what one UDP packet may be before the kernel cuts it.
@@ -67,8 +68,11 @@ pub(crate) struct Driver<R: Runtime> {
     segments: usize,
     /// Connections that have something to send.
     queue: VecDeque<ConnectionHandle>,
-    /// Connections that received something in this pass.
-    touched: Vec<ConnectionHandle>,
+    /// Connections that have something to handle.
+    lines: Lines,
+    /// Of taking datagrams from the socket, and of handling them.
+    taking: Pace,
+    pace: Pace,
     /// Datagrams for other members, by member.
     foreign: Vec<Vec<Foreign>>,
     /// Clients whose first packet was taken up: those who are half open, and they, are at most as many as may be half open.
@@ -76,8 +80,6 @@ pub(crate) struct Driver<R: Runtime> {
     departures: Departures,
     wakers: Vec<Waker>,
     scratch: Vec<u8>,
-    /// Datagrams to handle until the next look at the clock.
-    untimed: u32,
 }
 
 impl<R: Runtime> Driver<R> {
@@ -91,6 +93,7 @@ impl<R: Runtime> Driver<R> {
     ) -> Self {
         let capabilities = socket.capabilities();
         let members = member.group.members();
+        let now = runtime.now();
         Self {
             alarm: runtime.alarm(),
             armed: None,
@@ -99,13 +102,14 @@ impl<R: Runtime> Driver<R> {
             outbox: Outbox::default(),
             segments: capabilities.send_segments.max(1),
             queue: VecDeque::new(),
-            touched: Vec::new(),
+            lines: Lines::default(),
+            taking: Pace::new(now),
+            pace: Pace::new(now),
             foreign: (0..members).map(|_| Vec::new()).collect(),
             arriving: VecDeque::new(),
             departures: Departures::default(),
             wakers: Vec::new(),
             scratch: Vec::new(),
-            untimed: UNTIMED,
             reader: (members > 1).then(|| member.group.reader()),
             runtime,
             socket,
@@ -125,14 +129,14 @@ impl<R: Runtime> Driver<R> {
         let mut now = self.runtime.now();
         let mut work = WORK;
         self.fire(&mut core, now, &mut work);
-        self.take_over(&mut core, cx, now, &mut work);
+        self.take_over(&mut core, cx, now);
         shared.take_queue(&mut self.queue);
         let blocked = self.transmit(&mut core, cx, now, &mut work);
-        let ended = match self.receive(&mut core, cx, &mut now, &mut work) {
-            Ok(()) => false,
+        let (more, ended) = match self.receive(&mut core, cx, &mut now, &mut work) {
+            Ok(more) => (more, false),
             Err(error) => {
                 tracing::warn!(%error, "the endpoint's socket failed");
-                true
+                (false, true)
             }
         };
         self.shake_hands(&mut core, cx, now);
@@ -141,7 +145,8 @@ impl<R: Runtime> Driver<R> {
         self.set_alarm(&mut core, cx);
         if (!blocked && !self.queue.is_empty())
             || work == 0
-            || self.inbox.has_more()
+            || more
+            || !self.lines.is_empty()
             || !self.arriving.is_empty()
         {
             // What else runs here goes first, and what has become ready meanwhile.
@@ -174,7 +179,7 @@ impl<R: Runtime> Driver<R> {
     /// Handles the timers that are due; what takes too long is left to the next pass, which those left bring about.
     fn fire(&mut self, core: &mut Core, now: Instant, work: &mut usize) {
         for fired in 1_u32.. {
-            let enough = fired.is_multiple_of(UNTIMED)
+            let enough = fired.is_multiple_of(UNTIMED_TIMERS)
                 && self.runtime.now().saturating_duration_since(now) >= PASS / 2;
             let Some((at, index)) = (if enough { None } else { self.timers.pop(now) }) else { return };
             let Some(slot) = core.slot(index) else {
