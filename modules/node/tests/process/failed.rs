@@ -47,7 +47,9 @@ fn a_node_that_cannot_write_says_so_and_comes_back_whole() {
             node.connect().call("shroud_sendTransaction", json!([transaction])).expect("the connection holds")
         };
 
-        let node = Node::start(&backend, data.path());
+        // Its log is a file, so that it cannot be written either.
+        let log = std::fs::File::create(scratch.path().join("log")).expect("a file");
+        let node = Node::start_logging_to(&backend, data.path(), &["--segment-mib", "16"], log.into());
         send(&node, 0).expect("it is durable");
         assert_eq!(health(&node, &question), SERVING, "{backend}");
 

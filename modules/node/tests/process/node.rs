@@ -41,11 +41,17 @@ impl Node {
 
     /// The same with more settings.
     pub(crate) fn start_with(backend: &str, data: &Path, extra: &[&str]) -> Self {
+        Self::start_logging_to(backend, data, extra, Stdio::inherit())
+    }
+
+    /// The same, and where its log goes.
+    pub(crate) fn start_logging_to(backend: &str, data: &Path, extra: &[&str], log: Stdio) -> Self {
         let mut child = Command::new(SHROUD)
             .args(["node", "--dev", "--listen", "127.0.0.1:0", "--backend", backend, "--data"])
             .arg(data)
             .args(extra)
             .stdout(Stdio::piped())
+            .stderr(log)
             .spawn()
             .expect("the node starts");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
