@@ -20,6 +20,7 @@ pub const MAX_CHAIN: usize = 16;
 pub struct Certificate {
     key: Arc<CertifiedKey>,
     names: Vec<String>,
+    begins: Duration,
     expires: Duration,
 }
 
@@ -124,7 +125,7 @@ impl Certificate {
         now: Duration,
         provider: &CryptoProvider,
     ) -> Result<Self, CertificateError> {
-        let (names, expires) = examine(&chain, now)?;
+        let Examined { names, begins, expires } = examine(&chain, now)?;
         let key = provider
             .key_provider
             .load_private_key(key)
@@ -135,13 +136,19 @@ impl Certificate {
             Err(Error::InconsistentKeys(_)) => return Err(CertificateError::KeyMismatch),
             Err(error) => return Err(CertificateError::Malformed { position: 1, reason: error.to_string() }),
         }
-        Ok(Self { key: Arc::new(key), names, expires })
+        Ok(Self { key: Arc::new(key), names, begins, expires })
     }
 
     /// The DNS names it is for, in lower case; `*.` stands for one label.
     #[must_use]
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// Since when the certificate itself is valid, since the Unix epoch.
+    #[must_use]
+    pub const fn begins(&self) -> Duration {
+        self.begins
     }
 
     /// When the first certificate of the chain to expire does, since the Unix epoch.
@@ -188,11 +195,15 @@ pub(crate) fn all_certificates(
     Ok(found)
 }
 
-/// Checks order and dates; says the first certificate's names, and when the chain expires.
-fn examine(
-    chain: &[CertificateDer<'static>],
-    now: Duration,
-) -> Result<(Vec<String>, Duration), CertificateError> {
+/// What a chain says of itself.
+struct Examined {
+    names: Vec<String>,
+    begins: Duration,
+    expires: Duration,
+}
+
+/// Checks order and dates; says the first certificate's names and beginning, and when the chain expires.
+fn examine(chain: &[CertificateDer<'static>], now: Duration) -> Result<Examined, CertificateError> {
     if chain.len() > MAX_CHAIN {
         return Err(CertificateError::ChainTooLong);
     }
@@ -233,5 +244,7 @@ fn examine(
             dns.collect()
         })
         .unwrap_or_default();
-    Ok((names, Duration::from_secs(u64::try_from(expires).unwrap_or(0))))
+    let since_epoch = |seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    let begins = since_epoch(own.validity().not_before.timestamp());
+    Ok(Examined { names, begins, expires: since_epoch(expires) })
 }

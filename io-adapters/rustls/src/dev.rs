@@ -53,15 +53,9 @@ impl DevCertificate {
         key: DevKey,
         names: &[&str],
         now: Duration,
-        mut entropy: impl FnMut(&mut [u8]),
+        entropy: impl FnMut(&mut [u8]),
     ) -> Result<Self, DevError> {
-        let pair = (0..ATTEMPTS)
-            .find_map(|_| {
-                let mut secret = Zeroizing::new([0; 32]);
-                entropy(&mut *secret);
-                key.pair(&secret).ok()
-            })
-            .ok_or_else(|| DevError("entropy gives no key".to_owned()))?;
+        let pair = key.fresh(entropy).ok_or_else(|| DevError("entropy gives no key".to_owned()))?;
         let mut params = CertificateParams::new(vec!["localhost".to_owned()])
             .map_err(|error| DevError(error.to_string()))?;
         params.subject_alt_names.extend(
@@ -93,6 +87,15 @@ impl DevCertificate {
 }
 
 impl DevKey {
+    /// A new key pair, unless entropy gives none.
+    pub(crate) fn fresh(self, mut entropy: impl FnMut(&mut [u8])) -> Option<KeyPair> {
+        (0..ATTEMPTS).find_map(|_| {
+            let mut secret = Zeroizing::new([0; 32]);
+            entropy(&mut *secret);
+            self.pair(&secret).ok()
+        })
+    }
+
     /// The key pair of a secret.
     fn pair(self, secret: &[u8; 32]) -> Result<KeyPair, rcgen::Error> {
         // PKCS #8 (RFC 5208) around a bare key (RFC 8410, 7; RFC 5915, 3).

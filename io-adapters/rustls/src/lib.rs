@@ -11,6 +11,7 @@
 //! | `anchors` | trust anchors out of PEM, for both |
 //! | `tickets` | session tickets, for all shards of a node |
 //! | `dev` | certificates for development |
+//! | `acme` | keys and certificates for [`shroud_acme`] |
 //!
 //! Nothing here takes rustls's process default: provider, clock and entropy are given. Where TLS is asked of another
 //! transport (QUIC), the options build rustls's own configuration.
@@ -20,6 +21,7 @@
 )]
 #![forbid(unsafe_code)]
 
+mod acme;
 mod anchors;
 mod certificate;
 mod client;
@@ -31,6 +33,7 @@ mod server;
 mod stream;
 mod tickets;
 
+pub use acme::{AccountKey, AcmeKeyError, CertificateKey, ChallengeCertificate};
 pub use certificate::{Certificate, CertificateError, MAX_CHAIN, MAX_PEM};
 pub use client::{ClientOptions, Trust};
 pub use dev::{DevCertificate, DevError, DevKey};
@@ -49,4 +52,6 @@ pub mod alpn {
     pub const H2: &[u8] = b"h2";
     /// HTTP/3.
     pub const H3: &[u8] = b"h3";
+    /// The proof that a name is ours (RFC 8737, 4): such a connection carries nothing.
+    pub const ACME_TLS_1: &[u8] = b"acme-tls/1";
 }

@@ -38,7 +38,7 @@ impl Tls {
     /// # Errors
     /// [`ConfigError`].
     pub fn new(options: &ServerOptions) -> Result<Self, ConfigError> {
-        let tcp = options.clone().protocols(&[alpn::H2, alpn::HTTP_1_1]).early_data(0);
+        let tcp = options.clone().protocols(options.certificates().http_protocols()).early_data(0);
         let quic = options.clone().protocols(&[alpn::H3]).only_tls_13().early_data(SESSIONS);
         Ok(Self {
             certificates: Arc::clone(options.certificates()),

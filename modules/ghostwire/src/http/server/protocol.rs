@@ -152,12 +152,25 @@ async fn run_tls<R: Runtime, H: Handler>(
         None => return,
     };
     let handshake = stream.handshake();
+    if handshake.protocol.as_deref() == Some(alpn::ACME_TLS_1) {
+        // The handshake was all (RFC 8737, 3).
+        tracing::debug!(%peer, name = ?handshake.server_name, "a challenge of ACME was answered");
+        let _ = runtime.timeout(LINGER_TIME, shut(stream)).await;
+        return;
+    }
     let http2 = handshake.protocol.as_deref() == Some(alpn::H2);
     let info = ConnectionInfo::new(peer, Some(handshake)).to(local);
     if http2 {
         Box::pin(http2::run(runtime, stream, Arc::new(info), counted, stripe)).await;
     } else {
         Box::pin(connection::run::<R, H, TlsStream<R::Stream>>(runtime, stream, info, counted, stripe)).await;
+    }
+}
+
+/// Says that nothing follows, and waits for the client to close too.
+async fn shut<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    if poll_fn(|cx| Pin::new(&mut stream).poll_close(cx)).await.is_ok() {
+        discard(stream).await;
     }
 }
 
