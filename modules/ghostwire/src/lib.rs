@@ -5,6 +5,7 @@
 //!
 //! | module | what is inside |
 //! |---|---|
+//! | [`acme`] | certificates that a server obtains and renews by itself |
 //! | [`dns`] | DNS clients and servers over UDP, TCP, TLS, HTTPS and QUIC |
 //! | [`http`] | [`http::Server`], [`http::Router`], [`http::Cors`], [`http::Client`], limits and metrics |
 //! | [`proxy`] | a reverse proxy: load balancing, health checks, circuit breaker, retries, statistics |
@@ -18,6 +19,7 @@
 )]
 #![forbid(unsafe_code)]
 
+pub mod acme;
 pub mod dns;
 pub mod grpc;
 pub mod http;

@@ -1,0 +1,118 @@
+//! When to order again.
+
+use super::keep::{Keep, Kept};
+use super::{AcmeError, AcmeOptions, exchange};
+use shroud_runtime::{Runtime, RuntimeExt};
+use shroud_rustls::{Certificate, Certificates};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// After a failure; each further one in a row doubles it.
+const FIRST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The longest pause after a failure, also when the server wants a longer one.
+const LONGEST_PAUSE: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// The wall clock is looked at so often: it may be set, and a machine may sleep.
+const LOOK: Duration = Duration::from_secs(60 * 60);
+
+/// A renewal comes earlier by up to this part of a certificate's lifetime, so that many servers do not come at once.
+const JITTER: u32 = 30;
+
+/// Keeps `certificates` (made by [`Certificates::by_acme`]) in order until the node is asked to stop: installs what was kept,
+/// orders a certificate when there is none that can be used or when two thirds of its lifetime are over, and tries again after
+/// failures, which are logged. Connections go on. To be run on one shard, while the port is served.
+///
+/// Cancel safety: dropping the future gives an order up; what it has kept is used by the next one.
+pub async fn keep_certified<R: Runtime>(
+    runtime: R,
+    options: AcmeOptions,
+    keep: Arc<dyn Keep>,
+    certificates: Arc<Certificates>,
+) {
+    let work = Work { kept: Kept { runtime: runtime.clone(), keep }, options, certificates };
+    let _ = runtime.until_stopping(Box::pin(work.run())).await;
+}
+
+struct Work<R> {
+    kept: Kept<R>,
+    options: AcmeOptions,
+    certificates: Arc<Certificates>,
+}
+
+impl<R: Runtime> Work<R> {
+    async fn run(self) {
+        let runtime = &self.kept.runtime;
+        let mut due = Duration::ZERO;
+        match self.kept.certificate(&self.options).await {
+            Ok(Some(certificate)) => {
+                due = self.install(certificate);
+                tracing::info!(names = ?self.options.names, "the certificate that was kept is used");
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "what was kept cannot be read"),
+        }
+        let mut pause = FIRST_PAUSE;
+        loop {
+            while let Some(left) = due.checked_sub(runtime.unix_time()).filter(|left| !left.is_zero()) {
+                runtime.sleep(left.min(LOOK)).await;
+            }
+            match self.renew().await {
+                Ok(certificate) => {
+                    pause = FIRST_PAUSE;
+                    due = self.install(certificate);
+                    tracing::info!(names = ?self.options.names, "a certificate was obtained; connections go on");
+                }
+                Err(error) => {
+                    let wait = error.retry_after().unwrap_or(pause).clamp(pause, LONGEST_PAUSE);
+                    let seconds = wait.as_secs();
+                    tracing::error!(%error, seconds, "no certificate was obtained; the next try is after a pause");
+                    pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+                    runtime.sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    async fn renew(&self) -> Result<Certificate, AcmeError> {
+        let Self { kept, options, certificates } = self;
+        let account = kept.account().await?;
+        let key = kept.key().await?;
+        let request = key.request(&options.names)?;
+        let issued = exchange::order(&kept.runtime, options, account, request, certificates).await?;
+        tracing::debug!(account = issued.account, "the account that ordered");
+        kept.issued(&issued.chain, &key, options).await
+    }
+
+    /// Uses it from now on; says when to renew it.
+    fn install(&self, certificate: Certificate) -> Duration {
+        let mut chance = [0; 4];
+        self.kept.runtime.fill(&mut chance);
+        let due = renewal(certificate.begins(), certificate.expires(), u32::from_ne_bytes(chance));
+        if let Err(error) = self.certificates.replace(vec![certificate]) {
+            tracing::error!(%error, "the certificate cannot be used");
+        }
+        due
+    }
+}
+
+/// When to renew: after two thirds of its time, and a little earlier by chance.
+fn renewal(begins: Duration, expires: Duration, chance: u32) -> Duration {
+    let life = expires.saturating_sub(begins);
+    let early = life / JITTER * (chance % 1024) / 1024;
+    begins.saturating_add(life / 3 * 2).saturating_sub(early)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renewal_is_due_after_two_thirds_and_a_little_earlier_by_chance() {
+        let day = |days: u64| Duration::from_secs(days * 24 * 60 * 60);
+        assert_eq!(renewal(day(100), day(190), 0), day(160));
+        let earliest = renewal(day(100), day(190), 1023);
+        assert!(earliest > day(157) && earliest < day(158));
+        assert_eq!(renewal(day(2), day(1), 5), day(2));
+    }
+}
