@@ -1,9 +1,10 @@
-//! A server's certificate: loaded at the start, and anew when asked, while connections go on.
+//! A server's certificate: loaded at the start, and anew when asked, or obtained by ACME; while connections go on.
 
+use shroud_ghostwire::acme::{AcmeOptions, Keep, keep_certified};
 use shroud_ghostwire::http::Tls;
 use shroud_ghostwire::tls::{Certificate, Certificates, SeamClock, ServerOptions, provider};
-use shroud_runtime::Runtime;
 use shroud_runtime::sync::channel;
+use shroud_runtime::{Runtime, Task};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,27 +13,65 @@ use std::time::Duration;
 pub type LoadCertificate =
     Arc<dyn Fn(Duration, &mut dyn FnMut(&mut [u8])) -> Result<Certificate, String> + Send + Sync>;
 
-/// The TLS that all shards share: the certificate, and the keys of tickets.
-pub(crate) async fn tls<R: Runtime>(runtime: &R, load: &LoadCertificate) -> Result<Tls, String> {
-    let certificates =
-        Certificates::new(vec![certificate(runtime, load).await?]).map_err(|error| error.to_string())?;
-    let options = ServerOptions::new(provider(), SeamClock::new(runtime.clone()), certificates);
+/// Where a server's certificate comes from.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum CertificateSource {
+    /// It is there when the server starts.
+    Loaded(LoadCertificate),
+    /// It is obtained and renewed by ACME, proved on the port that is served. Until the first one is there, handshakes are
+    /// refused.
+    Acme {
+        /// What to obtain, and of whom.
+        options: AcmeOptions,
+        /// Where keys and certificates are kept.
+        keep: Arc<dyn Keep>,
+    },
+}
+
+/// The TLS that all shards share, the certificate and the keys of tickets; and the task that keeps the certificate in order.
+/// What is loaded is loaded anew with each message of `asked`. To be called on one shard.
+pub(crate) async fn tls<R: Runtime>(
+    runtime: &R,
+    source: &CertificateSource,
+    asked: Option<channel::Receiver<()>>,
+) -> Result<(Tls, Option<Task<()>>), String> {
+    match source {
+        CertificateSource::Loaded(load) => {
+            let certificates = Certificates::new(vec![certificate(runtime, load).await?])
+                .map_err(|error| error.to_string())?;
+            let tls = with(runtime, &certificates)?;
+            let renewal = asked.map(|asked| {
+                let renew = renew(runtime.clone(), Arc::clone(load), certificates, asked);
+                runtime.spawn("certificate", renew)
+            });
+            Ok((tls, renewal))
+        }
+        CertificateSource::Acme { options, keep } => {
+            let certificates = Certificates::by_acme();
+            let tls = with(runtime, &certificates)?;
+            let work = keep_certified(runtime.clone(), options.clone(), Arc::clone(keep), certificates);
+            Ok((tls, Some(runtime.spawn("acme", work))))
+        }
+    }
+}
+
+fn with<R: Runtime>(runtime: &R, certificates: &Arc<Certificates>) -> Result<Tls, String> {
+    let options = ServerOptions::new(provider(), SeamClock::new(runtime.clone()), Arc::clone(certificates));
     Tls::new(&options).map_err(|error| error.to_string())
 }
 
 /// Loads the certificate anew each time that is asked for, until nobody can ask any more. One that cannot be used is
 /// reported, and the old one stays.
-pub(crate) async fn renew<R: Runtime>(
+async fn renew<R: Runtime>(
     runtime: R,
     load: LoadCertificate,
-    tls: Tls,
+    certificates: Arc<Certificates>,
     asked: channel::Receiver<()>,
 ) {
     while asked.recv().await.is_ok() {
         let loaded = match certificate(&runtime, &load).await {
-            Ok(certificate) => {
-                tls.certificates().replace(vec![certificate]).map_err(|error| error.to_string())
-            }
+            Ok(certificate) => certificates.replace(vec![certificate]).map_err(|error| error.to_string()),
             Err(error) => Err(error),
         };
         match loaded {

@@ -1,7 +1,7 @@
 //! The node: the modules composed over one runtime, shard by shard.
 
 use crate::certificate;
-pub use crate::certificate::LoadCertificate;
+pub use crate::certificate::{CertificateSource, LoadCertificate};
 use crate::probe::{Probe, ProbeSummary};
 use crate::rpc::Rpc;
 use shroud_covenant::Covenant;
@@ -38,8 +38,8 @@ pub struct NodeConfig {
     /// Where HTTP and JSON-RPC are served; port 0 picks a free one.
     pub listen: SocketAddr,
     /// Serve over TLS with this certificate, and over HTTP/3 too, on the same port in UDP; in the clear without.
-    pub certificate: Option<LoadCertificate>,
-    /// With each message, the certificate is loaded anew, for connections that begin afterwards.
+    pub certificate: Option<CertificateSource>,
+    /// With each message, a certificate that is loaded is loaded anew, for connections that begin afterwards.
     pub reload: Option<shroud_runtime::sync::channel::Receiver<()>>,
     /// The HTTP server's limits, on each shard.
     pub limits: Limits,
@@ -237,13 +237,10 @@ impl<R: Runtime> Node<R> {
         let config = &self.shared.config;
         let mut on = OnePort::new(config.listen);
         let mut renewal = None;
-        if let Some(load) = &config.certificate {
-            let tls = certificate::tls(runtime, load).await;
-            let tls = tls.map_err(|reason| NodeError::Certificate(reason.into()))?;
-            if let Some(asked) = config.reload.clone() {
-                let renew = certificate::renew(runtime.clone(), Arc::clone(load), tls.clone(), asked);
-                renewal = Some(runtime.spawn("certificate", renew));
-            }
+        if let Some(source) = &config.certificate {
+            let tls = certificate::tls(runtime, source, config.reload.clone()).await;
+            let (tls, task) = tls.map_err(|reason| NodeError::Certificate(reason.into()))?;
+            renewal = task;
             on = on.with_tls(tls).with_quic(|quic| quic.limits.connections = config.limits.connections);
         }
         let port = on.bind(runtime).await?;

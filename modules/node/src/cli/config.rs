@@ -1,6 +1,7 @@
 //! The node's configuration: flags over environment (`SHROUD_*`) over a TOML file over defaults.
 
 use super::Failure;
+use super::acme::AcmeFlags;
 use super::output::say;
 use crate::node::NodeConfig;
 use clap::Args;
@@ -86,12 +87,17 @@ pub(crate) struct NodeFlags {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_dev: Option<bool>,
 
+    /// In a file, a table of this name with what follows `acme-` in the flags, and `names`.
+    #[command(flatten)]
+    #[serde(default, skip_serializing_if = "AcmeFlags::is_empty")]
+    pub acme: AcmeFlags,
+
     /// Write the server's URL to this file once it accepts connections
     #[arg(long, env = "SHROUD_READY_FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_file: Option<PathBuf>,
 
-    /// TOML file with any of these settings, by the same names
+    /// TOML file with any of these settings, by the same names; those of ACME in a table: [acme], names = [...], agree = true
     #[arg(long, env = "SHROUD_CONFIG")]
     #[serde(skip)]
     pub config: Option<PathBuf>,
@@ -122,6 +128,7 @@ impl NodeFlags {
             tls_cert: self.tls_cert.or(file.tls_cert),
             tls_key: self.tls_key.or(file.tls_key),
             tls_dev: self.tls_dev.or(file.tls_dev),
+            acme: self.acme.over(file.acme),
             ready_file: self.ready_file.or(file.ready_file),
             config: self.config,
         })
@@ -171,7 +178,9 @@ impl NodeFlags {
             config.keystone.keep_segments = keep;
         }
         let development = self.tls_dev.unwrap_or(false).then(|| config.data.join("tls"));
-        config.certificate = super::tls::choose(self.tls_cert.as_ref(), self.tls_key.as_ref(), development)?;
+        let acme = self.acme.source(|| Ok(config.data.join("acme")))?;
+        let (certificate, key) = (self.tls_cert.as_ref(), self.tls_key.as_ref());
+        config.certificate = super::tls::choose(certificate, key, development, acme)?;
         Ok(config)
     }
 

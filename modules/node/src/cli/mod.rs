@@ -1,5 +1,6 @@
 //! The `shroud` command.
 
+mod acme;
 mod backends;
 mod compare;
 mod config;

@@ -6,7 +6,7 @@ use super::output::say;
 use super::tls::TlsFlags;
 use crate::backends::{SIMULATED, Visit, with_backend};
 use crate::certificate;
-use crate::node::LoadCertificate;
+use crate::node::CertificateSource;
 use clap::Args;
 use shroud_ghostwire::http::{
     Compressed, FileOptions, Files, Handler, Limits, Logged, Metrics, OnePort, Port, SecurityHeaders, Server,
@@ -69,14 +69,14 @@ impl Serve {
 struct Start {
     serve: Serve,
     config: Config,
-    certificate: Option<LoadCertificate>,
+    certificate: Option<CertificateSource>,
     reload: Option<channel::Receiver<()>>,
 }
 
 /// What the shards share.
 struct Shared {
     serve: Serve,
-    certificate: Option<LoadCertificate>,
+    certificate: Option<CertificateSource>,
     reload: Option<channel::Receiver<()>>,
     /// Where to serve, as the first shard has settled it; none when it could not.
     on: OnceCell<Option<OnePort>>,
@@ -143,15 +143,12 @@ async fn serve<R: Runtime>(runtime: &R, shared: &Shared) -> Result<(), Failure> 
     }
 }
 
-/// Where to serve, and the task that loads the certificate anew.
+/// Where to serve, and the task that keeps the certificate in order.
 async fn first<R: Runtime>(runtime: &R, shared: &Shared) -> Result<(OnePort, Option<Task<()>>), Failure> {
     let on = OnePort::new(shared.serve.listen);
-    let Some(load) = &shared.certificate else { return Ok((on, None)) };
-    let tls = certificate::tls(runtime, load).await.map_err(Failure::new)?;
-    let renewal = shared.reload.clone().map(|asked| {
-        let renew = certificate::renew(runtime.clone(), Arc::clone(load), tls.clone(), asked);
-        runtime.spawn("certificate", renew)
-    });
+    let Some(source) = &shared.certificate else { return Ok((on, None)) };
+    let (tls, renewal) =
+        certificate::tls(runtime, source, shared.reload.clone()).await.map_err(Failure::new)?;
     let on = on.with_tls(tls);
     Ok((if shared.serve.no_http3 { on.without_http3() } else { on }, renewal))
 }

@@ -1,7 +1,8 @@
-//! A server's certificate: from files, or made for development on first start and kept.
+//! A server's certificate: from files, made for development on first start and kept, or by ACME.
 
 use super::Failure;
-use crate::node::LoadCertificate;
+use super::acme::AcmeFlags;
+use crate::node::{CertificateSource, LoadCertificate};
 use clap::Args;
 use shroud_ghostwire::tls::{Certificate, CertificateError, DevCertificate, DevKey, provider};
 use std::io::{self, Write};
@@ -25,25 +26,30 @@ pub(super) struct TlsFlags {
     /// Where the certificate of --tls-dev is kept [default: shroud/tls in $XDG_DATA_HOME or ~/.local/share]
     #[arg(long, value_name = "DIRECTORY")]
     tls_directory: Option<PathBuf>,
+    #[command(flatten)]
+    acme: AcmeFlags,
 }
 
 impl TlsFlags {
     /// The certificate; `None` to serve in the clear.
-    pub(super) fn certificate(&self) -> Result<Option<LoadCertificate>, Failure> {
+    pub(super) fn certificate(&self) -> Result<Option<CertificateSource>, Failure> {
         let development = if self.tls_dev { Some(self.directory()?) } else { None };
-        choose(self.tls_cert.as_ref(), self.tls_key.as_ref(), development)
+        let acme = self.acme.source(|| data("shroud/acme", "--acme-cache"))?;
+        choose(self.tls_cert.as_ref(), self.tls_key.as_ref(), development, acme)
     }
 
     fn directory(&self) -> Result<PathBuf, Failure> {
-        let of = |variable| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let found = self.tls_directory.clone().or_else(|| {
-            let data = of("XDG_DATA_HOME").or_else(|| Some(of("HOME")?.join(".local/share")));
-            Some(data?.join("shroud/tls"))
-        });
-        found.ok_or_else(|| {
-            Failure::usage("no home directory: name one for the certificate with --tls-directory")
-        })
+        self.tls_directory.clone().map_or_else(|| data("shroud/tls", "--tls-directory"), Ok)
     }
+}
+
+/// Where data of the user's is kept; `flag` names another place.
+fn data(below: &str, flag: &str) -> Result<PathBuf, Failure> {
+    let of = |variable| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let data = of("XDG_DATA_HOME").or_else(|| Some(of("HOME")?.join(".local/share")));
+    data.map(|data| data.join(below)).ok_or_else(|| {
+        Failure::usage(format_args!("no home directory: name one for the certificate with {flag}"))
+    })
 }
 
 /// The certificate that was chosen; `development` is where one for development is kept.
@@ -51,12 +57,18 @@ pub(super) fn choose(
     certificate: Option<&PathBuf>,
     key: Option<&PathBuf>,
     development: Option<PathBuf>,
-) -> Result<Option<LoadCertificate>, Failure> {
-    match (certificate, key, development) {
-        (Some(certificate), Some(key), None) => Ok(Some(from_files(certificate.clone(), key.clone()))),
-        (None, None, directory) => Ok(directory.map(self::development)),
-        (_, _, Some(_)) => Err(Failure::usage("a certificate of yours and --tls-dev exclude each other")),
-        _ => Err(Failure::usage("--tls-cert and --tls-key belong together")),
+    acme: Option<CertificateSource>,
+) -> Result<Option<CertificateSource>, Failure> {
+    match (certificate, key, development, acme) {
+        (Some(certificate), Some(key), None, None) => {
+            Ok(Some(CertificateSource::Loaded(from_files(certificate.clone(), key.clone()))))
+        }
+        (None, None, None, acme) => Ok(acme),
+        (None, None, Some(directory), None) => {
+            Ok(Some(CertificateSource::Loaded(self::development(directory))))
+        }
+        (_, _, None, None) => Err(Failure::usage("--tls-cert and --tls-key belong together")),
+        _ => Err(Failure::usage("a certificate of yours, --tls-dev and --acme exclude each other")),
     }
 }
 
@@ -80,8 +92,9 @@ pub(super) fn development(directory: PathBuf) -> LoadCertificate {
         let made =
             DevCertificate::generate(DevKey::P256, &[], now, entropy).map_err(|error| error.to_string())?;
         std::fs::create_dir_all(&directory).map_err(|error| at(&directory, &error))?;
-        write(&key, &made.key_pem, 0o600).map_err(|error| at(&key, &error))?;
-        write(&certificate, &made.certificate_pem, 0o644).map_err(|error| at(&certificate, &error))?;
+        write(&key, made.key_pem.as_bytes(), 0o600).map_err(|error| at(&key, &error))?;
+        write(&certificate, made.certificate_pem.as_bytes(), 0o644)
+            .map_err(|error| at(&certificate, &error))?;
         read(&certificate, &key, now)?.map_err(|error| at(&certificate, &error))
     })
 }
@@ -97,12 +110,12 @@ fn read(
 }
 
 /// Writes a whole file with these permissions from the start.
-fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+pub(super) fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let _ = std::fs::remove_file(&part);
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&part)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(content)?;
     file.sync_all()?;
     std::fs::rename(&part, path)
 }

@@ -29,17 +29,27 @@ impl TrustFlags {
         if self.insecure {
             return Ok(Trust::InsecureAnyone);
         }
-        if let Some(path) = &self.cacert {
-            let text = std::fs::read(path).map_err(Failure::of(path.display()))?;
-            return Trust::from_pem(&text).map_err(Failure::of(path.display()));
+        match &self.cacert {
+            Some(path) => from_file(path),
+            None => system("--cacert"),
         }
-        let found = BUNDLES.iter().find(|path| Path::new(path).exists());
-        let Some(path) = found else {
-            return Err(Failure::new(
-                "this system has no list of trusted authorities where one is looked for; name one with --cacert FILE",
-            ));
-        };
-        let text = std::fs::read(path).map_err(Failure::of(path))?;
-        Trust::from_bundle(&text).map_err(Failure::of(path))
     }
+}
+
+/// The authorities of a PEM file.
+pub(super) fn from_file(path: &Path) -> Result<Trust, Failure> {
+    let text = std::fs::read(path).map_err(Failure::of(path.display()))?;
+    Trust::from_pem(&text).map_err(Failure::of(path.display()))
+}
+
+/// The system's authorities; `flag` names others.
+pub(super) fn system(flag: &str) -> Result<Trust, Failure> {
+    let found = BUNDLES.iter().find(|path| Path::new(path).exists());
+    let Some(path) = found else {
+        return Err(Failure::new(format_args!(
+            "this system has no list of trusted authorities where one is looked for; name one with {flag} FILE"
+        )));
+    };
+    let text = std::fs::read(path).map_err(Failure::of(path))?;
+    Trust::from_bundle(&text).map_err(Failure::of(path))
 }
