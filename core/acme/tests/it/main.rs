@@ -1,1 +1,13 @@
+//! Orders against an authority in memory, with a clock of the test's.
+//!
+//! A test is a story: make a [`pair::Pair`], change its authority, run it, and look at how it ended:
+//! ```ignore
+//! let mut pair = Pair::new(&["a.test"]);
+//! pair.authority.bad_nonces = 3;
+//! let issued = pair.run().unwrap();
+//! ```
 
+mod authority;
+mod hostile;
+mod orders;
+mod pair;
