@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn what_is_long_or_would_move_a_cursor_is_cut() {
-        let subproblems = vec!["{}"; MAX_SUBPROBLEMS + 1].join(",");
+        let subproblems = ["{}"; MAX_SUBPROBLEMS + 1].join(",");
         let text = "\u{e4}".repeat(MAX_TEXT);
         let problem = Problem::of(
             format!(r#"{{"type":"x","detail":"\u001b[2J{text}","subproblems":[{subproblems}]}}"#).as_bytes(),

@@ -86,12 +86,6 @@ impl Certificates {
         if self.challenges.is_some() { ALL } else { &[alpn::H2, alpn::HTTP_1_1] }
     }
 
-    /// What proves that `name` is ours, if that is to be proved just now.
-    fn proof(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
-        let challenges = self.challenges.as_ref()?.read().unwrap_or_else(PoisonError::into_inner);
-        challenges.get(name?).cloned()
-    }
-
     fn set(&self) -> Arc<Set> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -122,8 +116,11 @@ impl Set {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        if hello.alpn().is_some_and(|offered| offered.eq([alpn::ACME_TLS_1])) {
-            return self.proof(hello.server_name());
+        if let Some(challenges) = &self.challenges
+            && hello.alpn().is_some_and(|offered| offered.eq([alpn::ACME_TLS_1]))
+        {
+            let challenges = challenges.read().unwrap_or_else(PoisonError::into_inner);
+            return challenges.get(hello.server_name()?).cloned();
         }
         let set = self.set();
         // rustls gives the name in lower case and without a final dot.

@@ -6,6 +6,7 @@
 //! pair.authority.bad_nonces = 3;
 //! let issued = pair.run().unwrap();
 //! ```
+#![allow(clippy::disallowed_methods, reason = "an instant to count from")]
 
 mod authority;
 mod hostile;
