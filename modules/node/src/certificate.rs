@@ -1,6 +1,6 @@
 //! A server's certificate: loaded at the start, and anew when asked, or obtained by ACME; while connections go on.
 
-use shroud_ghostwire::acme::{AcmeOptions, Keep, keep_certified};
+use shroud_ghostwire::acme::{AcmeOptions, Keep, Renewal};
 use shroud_ghostwire::http::Tls;
 use shroud_ghostwire::tls::{Certificate, Certificates, SeamClock, ServerOptions, provider};
 use shroud_runtime::sync::channel;
@@ -50,8 +50,9 @@ pub(crate) async fn tls<R: Runtime>(
         CertificateSource::Acme { options, keep } => {
             let certificates = Certificates::by_acme();
             let tls = with(runtime, &certificates)?;
-            let work = keep_certified(runtime.clone(), options.clone(), Arc::clone(keep), certificates);
-            Ok((tls, Some(runtime.spawn("acme", work))))
+            let (options, keep) = (options.clone(), Arc::clone(keep));
+            let renewal = Renewal::begin(runtime.clone(), options, keep, certificates).await;
+            Ok((tls, Some(runtime.spawn("acme", renewal.run()))))
         }
     }
 }

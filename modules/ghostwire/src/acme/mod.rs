@@ -11,7 +11,8 @@
 //! let certificates = Certificates::by_acme();
 //! let tls = Tls::new(&ServerOptions::new(provider(), SeamClock::new(runtime.clone()), Arc::clone(&certificates)))?;
 //! let options = AcmeOptions { names: vec!["example.org".into()], terms_agreed: true, ..AcmeOptions::new(trust) };
-//! runtime.spawn("acme", keep_certified(runtime.clone(), options, keep, certificates)).detach(); // on one shard
+//! let renewal = Renewal::begin(runtime.clone(), options, keep, certificates).await; // on one shard
+//! runtime.spawn("acme", renewal.run()).detach();
 //! ```
 
 mod exchange;
@@ -19,7 +20,7 @@ mod keep;
 mod renewal;
 
 pub use keep::{ACCOUNT, CERTIFICATE, Keep, PENDING};
-pub use renewal::keep_certified;
+pub use renewal::Renewal;
 pub use shroud_acme::{Error as OrderError, OrderConfig};
 
 use shroud_rustls::rustls::Error as TlsError;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// After a failure; each further one in a row doubles it.
-const FIRST_PAUSE: Duration = Duration::from_secs(30);
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The longest pause after a failure, also when the server wants a longer one.
 const LONGEST_PAUSE: Duration = Duration::from_secs(6 * 60 * 60);
@@ -19,48 +19,62 @@ const LOOK: Duration = Duration::from_secs(60 * 60);
 /// A renewal comes earlier by up to this part of a certificate's lifetime, so that many servers do not come at once.
 const JITTER: u32 = 30;
 
-/// Keeps `certificates` (made by [`Certificates::by_acme`]) in order until the node is asked to stop: installs what was kept,
-/// orders a certificate when there is none that can be used or when two thirds of its lifetime are over, and tries again after
-/// failures, which are logged. Connections go on. To be run on one shard, while the port is served.
+/// Keeps a server's certificate in order.
 ///
-/// Cancel safety: dropping the future gives an order up; what it has kept is used by the next one.
-pub async fn keep_certified<R: Runtime>(
-    runtime: R,
-    options: AcmeOptions,
-    keep: Arc<dyn Keep>,
-    certificates: Arc<Certificates>,
-) {
-    let work = Work { kept: Kept { runtime: runtime.clone(), keep }, options, certificates };
-    let _ = runtime.until_stopping(Box::pin(work.run())).await;
-}
-
-struct Work<R> {
+/// [`Renewal::begin`] comes before the port is served, so that what was kept is shown from the first client on;
+/// [`Renewal::run`] beside it, on one shard.
+pub struct Renewal<R> {
     kept: Kept<R>,
     options: AcmeOptions,
     certificates: Arc<Certificates>,
+    /// When to order, since the Unix epoch.
+    due: Duration,
 }
 
-impl<R: Runtime> Work<R> {
-    async fn run(self) {
-        let runtime = &self.kept.runtime;
-        let mut due = Duration::ZERO;
-        match self.kept.certificate(&self.options).await {
+impl<R: Runtime> Renewal<R> {
+    /// Installs what was kept in `certificates`, made by [`Certificates::by_acme`]. If that cannot be used, the reason is
+    /// logged, and another one will be ordered.
+    ///
+    /// Cancel safety: a dropped call has changed nothing.
+    pub async fn begin(
+        runtime: R,
+        options: AcmeOptions,
+        keep: Arc<dyn Keep>,
+        certificates: Arc<Certificates>,
+    ) -> Self {
+        let kept = Kept { runtime, keep };
+        let mut renewal = Self { kept, options, certificates, due: Duration::ZERO };
+        match renewal.kept.certificate(&renewal.options).await {
             Ok(Some(certificate)) => {
-                due = self.install(certificate);
-                tracing::info!(names = ?self.options.names, "the certificate that was kept is used");
+                renewal.install(certificate);
+                tracing::info!(names = ?renewal.options.names, "the certificate that was kept is used");
             }
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "what was kept cannot be read"),
         }
+        renewal
+    }
+
+    /// Orders a certificate when there is none or when two thirds of its lifetime are over, until the node is asked to stop;
+    /// tries again after failures, which are logged. Connections go on.
+    ///
+    /// Cancel safety: dropping the future gives an order up; what it has kept is used by the next one.
+    pub async fn run(self) {
+        let runtime = self.kept.runtime.clone();
+        let _ = runtime.until_stopping(Box::pin(self.go_on())).await;
+    }
+
+    async fn go_on(mut self) {
+        let runtime = self.kept.runtime.clone();
         let mut pause = FIRST_PAUSE;
         loop {
-            while let Some(left) = due.checked_sub(runtime.unix_time()).filter(|left| !left.is_zero()) {
+            while let Some(left) = self.due.checked_sub(runtime.unix_time()).filter(|left| !left.is_zero()) {
                 runtime.sleep(left.min(LOOK)).await;
             }
             match self.renew().await {
                 Ok(certificate) => {
                     pause = FIRST_PAUSE;
-                    due = self.install(certificate);
+                    self.install(certificate);
                     tracing::info!(names = ?self.options.names, "a certificate was obtained; connections go on");
                 }
                 Err(error) => {
@@ -75,7 +89,7 @@ impl<R: Runtime> Work<R> {
     }
 
     async fn renew(&self) -> Result<Certificate, AcmeError> {
-        let Self { kept, options, certificates } = self;
+        let Self { kept, options, certificates, .. } = self;
         let account = kept.account().await?;
         let key = kept.key().await?;
         let request = key.request(&options.names)?;
@@ -84,20 +98,19 @@ impl<R: Runtime> Work<R> {
         kept.issued(&issued.chain, &key, options).await
     }
 
-    /// Uses it from now on; says when to renew it.
-    fn install(&self, certificate: Certificate) -> Duration {
+    /// Uses it from now on, until it is due.
+    fn install(&mut self, certificate: Certificate) {
         let mut chance = [0; 4];
         self.kept.runtime.fill(&mut chance);
-        let due = renewal(certificate.begins(), certificate.expires(), u32::from_ne_bytes(chance));
+        self.due = due(certificate.begins(), certificate.expires(), u32::from_ne_bytes(chance));
         if let Err(error) = self.certificates.replace(vec![certificate]) {
             tracing::error!(%error, "the certificate cannot be used");
         }
-        due
     }
 }
 
 /// When to renew: after two thirds of its time, and a little earlier by chance.
-fn renewal(begins: Duration, expires: Duration, chance: u32) -> Duration {
+fn due(begins: Duration, expires: Duration, chance: u32) -> Duration {
     let life = expires.saturating_sub(begins);
     let early = life / JITTER * (chance % 1024) / 1024;
     begins.saturating_add(life / 3 * 2).saturating_sub(early)
@@ -110,9 +123,9 @@ mod tests {
     #[test]
     fn a_renewal_is_due_after_two_thirds_and_a_little_earlier_by_chance() {
         let day = |days: u64| Duration::from_secs(days * 24 * 60 * 60);
-        assert_eq!(renewal(day(100), day(190), 0), day(160));
-        let earliest = renewal(day(100), day(190), 1023);
+        assert_eq!(due(day(100), day(190), 0), day(160));
+        let earliest = due(day(100), day(190), 1023);
         assert!(earliest > day(157) && earliest < day(158));
-        assert_eq!(renewal(day(2), day(1), 5), day(2));
+        assert_eq!(due(day(2), day(1), 5), day(2));
     }
 }

@@ -241,11 +241,17 @@ impl<R: Runtime> Connector<R> {
 }
 
 fn tls_options<R: Runtime>(runtime: &R, upstream: &UpstreamConfig) -> Result<ClientOptions, PrepareError> {
-    let trust = match &upstream.tls.trust {
-        Some(UpstreamTrust::Pem(text)) => Trust::from_pem(text)?,
-        Some(UpstreamTrust::Bundle(text)) => Trust::from_bundle(text)?,
-        Some(UpstreamTrust::InsecureAnyone) => Trust::InsecureAnyone,
-        None => return Err(ConfigError::from(shroud_rustls::CertificateError::NoCertificate).into()),
+    let Some(believed) = &upstream.tls.trust else {
+        return Err(ConfigError::from(shroud_rustls::CertificateError::NoCertificate).into());
     };
+    let trust = trust(believed)?;
     Ok(ClientOptions::new(provider(), SeamClock::new(runtime.clone()), trust))
+}
+
+pub(super) fn trust(believed: &UpstreamTrust) -> Result<Trust, ConfigError> {
+    match believed {
+        UpstreamTrust::Pem(text) => Trust::from_pem(text),
+        UpstreamTrust::Bundle(text) => Trust::from_bundle(text),
+        UpstreamTrust::InsecureAnyone => Ok(Trust::InsecureAnyone),
+    }
 }

@@ -38,9 +38,9 @@ mod upstream;
 pub use balance::{HashKey, Policy};
 pub use breaker::BreakerOptions;
 pub use config::{
-    Config, ConfigError, Forwarding, HealthCheck, InvalidConfig, Listen, ListenTls, MAX_ROUTES, MAX_SERVERS,
-    MAX_UPSTREAMS, Network, Part, ProxyVersion, RetryOptions, Route, ServerAddress, ServerConfig,
-    ServerProtocol, UpstreamConfig, UpstreamTls, UpstreamTrust,
+    Config, ConfigError, Forwarding, HealthCheck, InvalidConfig, Listen, ListenAcme, ListenTls, MAX_ROUTES,
+    MAX_SERVERS, MAX_UPSTREAMS, Network, Part, ProxyVersion, RetryOptions, Route, ServerAddress,
+    ServerConfig, ServerProtocol, UpstreamConfig, UpstreamTls, UpstreamTrust,
 };
 pub use connector::PrepareError;
 pub use path::{HostField, HostPattern, Rewrite};

@@ -1,5 +1,6 @@
 //! `shroud proxy`: a reverse proxy.
 
+mod certificates;
 mod reload;
 
 use super::Failure;
@@ -7,14 +8,14 @@ use super::node::{listen_to_signals, start_logging, write_whole};
 use super::output::say;
 use super::tls;
 use crate::backends::{SIMULATED, Visit, with_backend};
-use crate::node::LoadCertificate;
+use certificates::{Obtained, loaded};
 use clap::Args;
 use futures_util::future::join_all;
 use reload::Renewal;
 use shroud_ghostwire::http::{HeaderValue, Limits, Server};
 use shroud_ghostwire::proxy::{Config as ProxyConfig, Forward, Listen, ListenTls, Network, Proxy};
 use shroud_ghostwire::tls::rustls::ServerConfig;
-use shroud_ghostwire::tls::{Certificates, SeamClock, ServerOptions, alpn, provider};
+use shroud_ghostwire::tls::{SeamClock, ServerOptions, alpn, provider};
 use shroud_quic::{Endpoint, EndpointConfig, Group, Secrets};
 use shroud_runtime::net::Listener as _;
 use shroud_runtime::sync::OnceCell;
@@ -95,6 +96,7 @@ fn read(path: &Path) -> Result<(String, ProxyConfig), String> {
                 *key = directory.join(&key);
             }
             Some(ListenTls::Development(kept)) => *kept = directory.join(&kept),
+            Some(ListenTls::Acme(acme)) => acme.cache = directory.join(&acme.cache),
             _ => {}
         }
     }
@@ -131,6 +133,7 @@ struct Shared {
     command: ProxyCommand,
     proxy: Proxy,
     renewal: Renewal,
+    obtained: Obtained,
     /// What the first shard has bound; none when it could not.
     bound: OnceCell<Option<Bound>>,
     listening: AtomicUsize,
@@ -158,7 +161,8 @@ impl Visit for Start {
         let name = backend.name();
         let Self { command, proxy, runtime, renewal } = self;
         let (bound, listening) = (OnceCell::new(), AtomicUsize::new(0));
-        let shared = Arc::new(Shared { command, proxy, renewal, bound, listening });
+        let shared =
+            Arc::new(Shared { command, proxy, renewal, obtained: Obtained::default(), bound, listening });
         let results = backend
             .run(&runtime, move |runtime| shard(runtime, Arc::clone(&shared)))
             .map_err(Failure::of(format_args!("backend {name}")))?;
@@ -254,19 +258,16 @@ async fn bind<R: Runtime>(
     let Some(source) = &listen.tls else {
         return Ok((listener, Place { address, tls: None, balancers, http3: None }));
     };
-    let load = certificate(source);
-    let (now, entropy) = (runtime.unix_time(), runtime.clone());
-    let certificate = runtime
-        .offload(move || load(now, &mut |out: &mut [u8]| entropy.fill(out)))
-        .await
-        .map_err(Failure::new)?
-        .map_err(Failure::new)?;
-    let certificates = Certificates::new(vec![certificate]).map_err(Failure::new)?;
-    shared.renewal.keep(Arc::clone(&certificates));
+    let certificates = match source {
+        ListenTls::Acme(acme) => shared.obtained.of(runtime, acme).await?,
+        _ => loaded(runtime, source).await?,
+    };
+    shared.renewal.keep(Arc::clone(&certificates), !matches!(source, ListenTls::Acme(_)));
+    let protocols = certificates.http_protocols();
     let server = ServerOptions::new(provider(), SeamClock::new(runtime.clone()), certificates);
-    let tls = server.clone().protocols(&[alpn::H2, alpn::HTTP_1_1]).config().map_err(Failure::new)?;
+    let tls = server.clone().protocols(protocols).config().map_err(Failure::new)?;
     let http3 = if listen.http3 {
-        let mut tls = server.protocols(&[b"h3"]).only_tls_13().config().map_err(Failure::new)?;
+        let mut tls = server.protocols(&[alpn::H3]).only_tls_13().config().map_err(Failure::new)?;
         tls.max_early_data_size = u32::MAX;
         let group = Group::new(runtime.shard().count, Secrets::generate(runtime));
         Some((shroud_quic::ServerConfig::new(Arc::new(tls)), group))
@@ -274,15 +275,6 @@ async fn bind<R: Runtime>(
         None
     };
     Ok((listener, Place { address, tls: Some(Arc::new(tls)), balancers, http3 }))
-}
-
-/// Where a listener's certificate comes from.
-fn certificate(source: &ListenTls) -> LoadCertificate {
-    match source {
-        ListenTls::Files { certificate, key } => tls::from_files(certificate.clone(), key.clone()),
-        ListenTls::Development(directory) => tls::development(directory.clone()),
-        _ => Arc::new(|_: Duration, _: &mut dyn FnMut(&mut [u8])| Err("no such kind of certificate".into())),
-    }
 }
 
 /// Serves the statistics, and says where.
@@ -368,6 +360,7 @@ mod tests {
         for (table, wrong) in [
             ("top", "x = 1\n"),
             ("listen", "[[listen]]\naddress = \"127.0.0.1:1\"\nx = 1\n"),
+            ("listen.tls", "[[listen]]\naddress = \"127.0.0.1:1\"\ntls = { x = 1 }\n"),
             ("limits", "[limits]\nx = 1\n"),
             ("upstream", "[upstreams.u]\nservers = []\nx = 1\n"),
             ("breaker", "[upstreams.u]\nservers = []\nbreaker = { x = 1 }\n"),

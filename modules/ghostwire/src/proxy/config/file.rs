@@ -1,9 +1,10 @@
 //! The TOML file: its shape, and where in it something is wrong.
 
+use super::listen_tls::ListenTlsTable;
 use super::parse::{ServerAddress, Time};
 use super::{
-    Config, Forwarding, HealthCheck, InvalidConfig, Listen, ListenTls, Network, Part, ProxyVersion,
-    RetryOptions, Route, ServerConfig, UpstreamConfig, UpstreamTls, UpstreamTrust,
+    Config, Forwarding, HealthCheck, InvalidConfig, Listen, Network, Part, ProxyVersion, RetryOptions, Route,
+    ServerConfig, UpstreamConfig, UpstreamTls, UpstreamTrust,
 };
 use crate::http::Limits;
 use crate::proxy::balance::{HashKey, Policy};
@@ -73,14 +74,6 @@ struct ListenTable {
     http3: bool,
     #[serde(default)]
     proxy_protocol: Vec<Network>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct ListenTlsTable {
-    certificate: Option<PathBuf>,
-    key: Option<PathBuf>,
-    development: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -303,7 +296,7 @@ impl Config {
     }
 }
 
-type Read<'a> = &'a dyn Fn(&Path) -> io::Result<Vec<u8>>;
+pub(super) type Read<'a> = &'a dyn Fn(&Path) -> io::Result<Vec<u8>>;
 
 impl File {
     fn into_config(self, read: Read<'_>) -> Result<Config, InvalidConfig> {
@@ -311,7 +304,7 @@ impl File {
         let mut listen = Vec::new();
         for (index, table) in self.listen.into_iter().enumerate() {
             let wrong = |message| InvalidConfig { at: Part::Listen(index), message };
-            listen.push(table.into_inner().into_listen().map_err(wrong)?);
+            listen.push(table.into_inner().into_listen(read).map_err(wrong)?);
         }
         let mut upstreams = BTreeMap::new();
         for (name, table) in self.upstreams {
@@ -340,19 +333,8 @@ impl File {
 }
 
 impl ListenTable {
-    fn into_listen(self) -> Result<Listen, String> {
-        let tls = match self.tls {
-            None => None,
-            Some(ListenTlsTable { certificate: Some(certificate), key: Some(key), development: None }) => {
-                Some(ListenTls::Files { certificate, key })
-            }
-            Some(ListenTlsTable { certificate: None, key: None, development: Some(directory) }) => {
-                Some(ListenTls::Development(directory))
-            }
-            Some(_) => {
-                return Err("tls needs `certificate` and `key`, or `development` with a directory".into());
-            }
-        };
+    fn into_listen(self, read: Read<'_>) -> Result<Listen, String> {
+        let tls = self.tls.map(|table| table.into_tls(read)).transpose()?;
         Ok(Listen { address: self.address, tls, http3: self.http3, proxy_protocol: self.proxy_protocol })
     }
 }
@@ -454,21 +436,30 @@ impl UpstreamTlsTable {
     fn into_tls(self, secure: bool, read: Read<'_>) -> Result<UpstreamTls, String> {
         let trust = match (&self.ca, self.insecure) {
             (Some(_), true) => return Err("`tls.ca` and `tls.insecure` exclude each other".into()),
-            (Some(path), false) => {
-                let text = read(path).map_err(|error| format!("tls.ca {}: {error}", path.display()))?;
-                Trust::from_pem(&text).map_err(|error| format!("tls.ca {}: {error}", path.display()))?;
-                Some(UpstreamTrust::Pem(Bytes::from(text)))
-            }
+            (Some(path), false) => Some(authorities(Some(path), "tls.ca", read)?),
             (None, true) => Some(UpstreamTrust::InsecureAnyone),
-            (None, false) if secure => {
-                let bundle = BUNDLES.iter().find_map(|path| read(Path::new(path)).ok());
-                let usable = bundle.filter(|text| Trust::from_bundle(text).is_ok());
-                usable.map(|text| UpstreamTrust::Bundle(Bytes::from(text)))
-            }
+            (None, false) if secure => authorities(None, "tls.ca", read).ok(),
             (None, false) => None,
         };
         Ok(UpstreamTls { trust, name: self.name, http1_only: self.http1_only })
     }
+}
+
+/// The authorities of the file that `setting` names, or the system's.
+pub(super) fn authorities(
+    path: Option<&Path>,
+    setting: &str,
+    read: Read<'_>,
+) -> Result<UpstreamTrust, String> {
+    let Some(path) = path else {
+        let bundle = BUNDLES.iter().find_map(|path| read(Path::new(path)).ok());
+        let usable = bundle.filter(|text| Trust::from_bundle(text).is_ok());
+        let missing = || format!("this system has no list of trusted authorities: name one with {setting}");
+        return Ok(UpstreamTrust::Bundle(Bytes::from(usable.ok_or_else(missing)?)));
+    };
+    let text = read(path).map_err(|error| format!("{setting} {}: {error}", path.display()))?;
+    Trust::from_pem(&text).map_err(|error| format!("{setting} {}: {error}", path.display()))?;
+    Ok(UpstreamTrust::Pem(Bytes::from(text)))
 }
 
 impl RouteTable {
@@ -530,6 +521,7 @@ mod tests {
     #[test]
     fn errors_name_the_line_and_what_to_do() {
         let after = |text: &str| format!("{SMALL}{text}");
+        let listen = |tls: &str| after(&format!("[[listen]]\naddress = \"127.0.0.1:1\"\ntls = {{ {tls} }}"));
         for (text, expected) in [
             (String::new(), vec!["line 1", "[[routes]]"]),
             (after("colour = 1"), vec!["line 5", "unknown field `colour`", "strip-prefix"]),
@@ -571,6 +563,17 @@ mod tests {
                 after("[[listen]]\naddress = \"127.0.0.1:1\"\ntls = { key = \"k\" }"),
                 vec!["line 5", "`certificate` and `key`"],
             ),
+            (listen("acme = [\"a.test\"]"), vec!["line 5", "acme-agree = true"]),
+            (listen("acme = [\"a.test\"], acme-agree = true"), vec!["line 5", "acme-cache"]),
+            (
+                listen("acme = [\"a.test\"], acme-agree = true, acme-cache = \"c\", acme-ca = \"none.pem\""),
+                vec!["line 5", "tls.acme-ca none.pem", "not found"],
+            ),
+            (
+                listen("certificate = \"c\", key = \"k\", acme-agree = true"),
+                vec!["line 5", "goes with `acme`"],
+            ),
+            (listen("acme-colour = 1"), vec!["line 7", "unknown field", "acme-directory"]),
             (after("[[listen"), vec!["line 5"]),
         ] {
             let error = parse(&text).unwrap_err().to_string();

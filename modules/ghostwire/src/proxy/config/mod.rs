@@ -2,10 +2,13 @@
 //! ([`Config::from_toml`]).
 
 mod file;
+mod listen_acme;
+mod listen_tls;
 mod parse;
 
 pub use crate::http::Network;
 pub use file::ConfigError;
+pub use listen_acme::ListenAcme;
 pub use parse::{ServerAddress, ServerProtocol};
 pub use shroud_wire::proxy_protocol::Version as ProxyVersion;
 
@@ -99,6 +102,8 @@ pub enum ListenTls {
     },
     /// A self-signed one for localhost, made on first start and kept in this directory.
     Development(PathBuf),
+    /// Obtained and renewed by ACME. Taken at the start only.
+    Acme(Box<ListenAcme>),
 }
 
 /// How upstream servers are told about the client.
@@ -369,6 +374,15 @@ impl Config {
             if listen.http3 && !listen.proxy_protocol.is_empty() {
                 let message = "HTTP/3 has no PROXY protocol: leave `http3` out, or `proxy-protocol`".into();
                 return Err(InvalidConfig { at: Part::Listen(index), message });
+            }
+            if let Some(ListenTls::Acme(acme)) = &listen.tls {
+                let others = self.listen.iter().take(index).filter_map(|other| other.tls.as_ref());
+                let clashes = |other: &ListenTls| matches!(other, ListenTls::Acme(other) if other.cache == acme.cache && other != acme);
+                if others.into_iter().any(clashes) {
+                    let cache = acme.cache.display();
+                    let message = format!("acme-cache {cache} is another certificate's: give each its own");
+                    return Err(InvalidConfig { at: Part::Listen(index), message });
+                }
             }
             let port = listen.address.port();
             let before = self.listen.iter().take(index);

@@ -2,8 +2,9 @@
 
 use super::super::Failure;
 use super::super::output::say;
-use super::{certificate, read};
-use shroud_ghostwire::proxy::{Config, Proxy};
+use super::certificates::certificate;
+use super::read;
+use shroud_ghostwire::proxy::{Config, ListenTls, Proxy};
 use shroud_ghostwire::tls::{Certificate, Certificates};
 use shroud_runtime::flow::{Either, select};
 use shroud_runtime::sync::channel;
@@ -20,12 +21,13 @@ pub(super) struct Renewal {
     text: Mutex<String>,
     watch: Option<Duration>,
     hangups: channel::Receiver<()>,
-    /// Of the listeners with TLS, in their order.
-    certificates: Mutex<Vec<Arc<Certificates>>>,
+    /// Of the listeners with TLS, in their order; none for what renews itself (ACME).
+    certificates: Mutex<Vec<Option<Arc<Certificates>>>>,
 }
 
-/// What was read: the file's text, the configuration, and a certificate for each listener with TLS.
-type Renewed = (String, Result<(Config, Vec<Certificate>), String>);
+/// What was read: the file's text, the configuration, and a certificate for each listener with TLS that does not
+/// renew itself.
+type Renewed = (String, Result<(Config, Vec<Option<Certificate>>), String>);
 
 impl Renewal {
     /// Listens for SIGHUP from now on.
@@ -54,9 +56,10 @@ impl Renewal {
         Ok(Self { path, text: Mutex::new(text), watch, hangups, certificates: Mutex::default() })
     }
 
-    /// Renews these with each reload.
-    pub(super) fn keep(&self, certificates: Arc<Certificates>) {
-        self.certificates.lock().unwrap_or_else(PoisonError::into_inner).push(certificates);
+    /// The next listener's. Those that are `loaded` are renewed with each reload.
+    pub(super) fn keep(&self, certificates: Arc<Certificates>, loaded: bool) {
+        let kept = loaded.then_some(certificates);
+        self.certificates.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
     }
 
     /// Reloads when there is reason to, until the node is asked to stop.
@@ -88,7 +91,10 @@ impl Renewal {
             }
             let renewed = read(&path).and_then(|(_, config)| {
                 let sources = config.listen.iter().filter_map(|listen| listen.tls.as_ref());
-                let load = |source| certificate(source)(now, &mut |out: &mut [u8]| entropy.fill(out));
+                let load = |source: &ListenTls| match source {
+                    ListenTls::Acme(_) => Ok(None),
+                    _ => certificate(source)(now, &mut |out: &mut [u8]| entropy.fill(out)).map(Some),
+                };
                 let certificates = sources.map(load).collect::<Result<Vec<_>, _>>()?;
                 Ok((config, certificates))
             });
@@ -109,11 +115,13 @@ impl Renewal {
         }
     }
 
-    fn take(&self, proxy: &Proxy, config: Config, renewed: Vec<Certificate>) -> Result<(), String> {
+    fn take(&self, proxy: &Proxy, config: Config, renewed: Vec<Option<Certificate>>) -> Result<(), String> {
         proxy.reload(config).map_err(|error| error.to_string())?;
         let kept = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
         for (certificates, certificate) in kept.iter().zip(renewed) {
-            certificates.replace(vec![certificate]).map_err(|error| error.to_string())?;
+            if let (Some(certificates), Some(certificate)) = (certificates, certificate) {
+                certificates.replace(vec![certificate]).map_err(|error| error.to_string())?;
+            }
         }
         Ok(())
     }
