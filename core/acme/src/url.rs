@@ -9,7 +9,7 @@ pub(crate) struct Url(String);
 
 impl Url {
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        if text.len() > MAX_URL || text.contains('#') {
+        if text.len() > MAX_URL || text.contains('#') || !text.starts_with("https://") {
             return None;
         }
         let uri: Uri = text.parse().ok()?;
@@ -38,6 +38,7 @@ mod tests {
         for bad in [
             "http://ca.test/",
             "ca.test",
+            "HTTPS://ca.test/",
             "/path",
             "",
             "https://",
