@@ -4,10 +4,12 @@
 //! |---|---|
 //! | here | from a message to its answer, whatever carries them; the accept loop |
 //! | `udp` | datagrams, in batches |
+//! | `fair` | datagrams wait by their senders |
 //! | `stream` | one connection over TCP or TLS, with many questions at a time |
 //! | `https` | an HTTP handler |
 //! | `quic` | one stream for each question |
 
+mod fair;
 mod https;
 mod quic;
 mod stream;

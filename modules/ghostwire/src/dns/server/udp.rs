@@ -1,6 +1,7 @@
 //! Questions in datagrams.
 
 use super::super::handler::{Handler, QueryInfo, Transport};
+use super::fair::Fair;
 use super::{MAX_FAILURES, ServeError, Shared, respond};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use shroud_dns::receive;
@@ -21,8 +22,18 @@ const SINGLE: (usize, usize) = (MAX_BATCH, MAX_REQUEST + 1);
 /// The same where it joins those of one sender.
 const JOINED: (usize, usize) = (8, 64 * 1024);
 
+/// Datagrams taken in one turn, and of those that wait, looked at: then others have their turn.
+const TAKEN: usize = 256;
+const ANSWERED: usize = MAX_BATCH;
+
 /// Answers that wait for the kernel; no more questions are taken then.
 const MAX_OUTBOX: usize = 1024;
+
+/// A datagram that waits.
+struct Question {
+    bytes: Vec<u8>,
+    meta: RecvMeta,
+}
 
 struct Answer {
     bytes: Vec<u8>,
@@ -39,6 +50,7 @@ pub(super) async fn run<R: Runtime, H: Handler>(
     let mut buffers = vec![vec![0; length]; count];
     let mut outbox = VecDeque::new();
     let mut work = FuturesUnordered::new();
+    let mut waiting = Fair::new();
     let mut failures = 0_u32;
     let stopping = runtime.stopping();
     let mut stopped = stopping.cancelled();
@@ -58,26 +70,45 @@ pub(super) async fn run<R: Runtime, H: Handler>(
         if work.len() >= shared.limits.udp_in_work || outbox.len() >= MAX_OUTBOX {
             return Poll::Pending;
         }
-        match take(&socket, cx, &mut buffers, |datagram, meta| {
+        let mut left = TAKEN;
+        let drained = loop {
+            match take(&socket, cx, &mut buffers, |datagram, meta| {
+                left = left.saturating_sub(1);
+                // What finds no room is asked again, as if the kernel had had none.
+                let _ = waiting.push(meta.source, Question { bytes: datagram.to_vec(), meta });
+            }) {
+                Poll::Pending => break true,
+                Poll::Ready(Ok(())) => failures = 0,
+                Poll::Ready(Err(error)) => {
+                    failures += 1;
+                    if failures > MAX_FAILURES {
+                        return Poll::Ready(Err(ServeError::Socket(error)));
+                    }
+                    tracing::debug!(%error, "receiving a DNS question failed");
+                    left = left.saturating_sub(1);
+                }
+            }
+            if left == 0 {
+                break false;
+            }
+        };
+        let mut begun = false;
+        for _ in 0..ANSWERED {
+            let next = if work.len() < shared.limits.udp_in_work { waiting.pop() } else { None };
+            let Some(Question { bytes, meta }) = next else { break };
             let info = QueryInfo { peer: Some(meta.source), transport: Transport::Udp };
-            let received = receive(datagram);
             let (runtime, shared) = (&runtime, &*shared);
+            let received = receive(&bytes);
+            begun = true;
             work.push(async move {
                 let bytes = respond(runtime, shared, received, info).await?;
                 Some(Answer { bytes, destination: meta.source, source: meta.destination })
             });
-        }) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(Ok(())) => failures = 0,
-            Poll::Ready(Err(error)) => {
-                failures += 1;
-                if failures > MAX_FAILURES {
-                    return Poll::Ready(Err(ServeError::Socket(error)));
-                }
-                tracing::debug!(%error, "receiving a DNS question failed");
-            }
         }
-        // One batch a turn: others want the thread too.
+        if drained && !begun {
+            return Poll::Pending;
+        }
+        // So much in a turn: others want the thread too.
         cx.waker().wake_by_ref();
         Poll::Pending
     });
