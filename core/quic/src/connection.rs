@@ -148,8 +148,8 @@ impl Connection {
     ) -> Poll<Result<(StreamId, bool), ConnectionError>> {
         let event = place(&self.hold.events.opened, direction);
         self.hold.poll_until(cx, event, &mut waiting.0, |state| {
-            // Not by what the endpoint's task has said of it so far.
-            let replayable = state.machine.is_handshaking() && state.machine.side() == Side::Server;
+            // The endpoint's task lets go of the connection only once it has said that the handshake has ended, if it has.
+            let replayable = !state.connected && state.machine.side() == Side::Server;
             match state.machine.streams().accept(direction) {
                 Some(id) => Some(Ok((id, replayable))),
                 None => state.lost().err().map(Err),

@@ -54,7 +54,7 @@ pub struct EndpointStats {
     pub taken_over: u64,
     /// Datagrams lost because another member's mailbox was full.
     pub handover_lost: u64,
-    /// Datagrams lost because too many waited to be handled, most often of connections that had had their turn.
+    /// Datagrams lost because too many waited to be handled, of their connection most often.
     pub backlog_lost: u64,
 }
 

@@ -21,9 +21,9 @@ const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Version 2's signature, version, family and length.
 const FIXED: usize = 16;
 
-/// `PROXY UNKNOWN` and `PROXY TCP4 1.1.1.1 1.1.1.1 1 1`, with the ends of their lines: no header of version 1 is shorter.
+/// `PROXY UNKNOWN` and `PROXY TCP6 :: :: 1 1`, with the ends of their lines: no header of version 1 is shorter.
 const SHORTEST_UNKNOWN: usize = 15;
-const SHORTEST_TCP: usize = 24;
+const SHORTEST_TCP: usize = 22;
 
 /// The two versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]

@@ -323,7 +323,12 @@ pub struct Fake<R: Runtime> {
 impl<R: Runtime> Fake<R> {
     /// At a port of its own.
     pub async fn new(runtime: &R) -> Self {
-        let socket = runtime.bind(local(), DatagramOptions::default()).await.expect("a socket");
+        Self::at(runtime, local()).await
+    }
+
+    /// At another address.
+    pub async fn at(runtime: &R, address: SocketAddr) -> Self {
+        let socket = runtime.bind(address, DatagramOptions::default()).await.expect("a socket");
         let address = socket.local_addr().expect("its address");
         Self { socket, address }
     }

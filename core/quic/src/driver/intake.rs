@@ -45,6 +45,9 @@ impl<R: Runtime> Driver<R> {
                 }
                 *now = self.runtime.now();
                 self.taking.begin(*now);
+                if now.saturating_duration_since(begun) >= PASS {
+                    return Ok(true);
+                }
             }
             while left > 0 && self.inbox.has_more() {
                 left -= 1;

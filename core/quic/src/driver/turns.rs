@@ -34,6 +34,11 @@ impl Pace {
         (self.handled, self.since) = (0, now);
     }
 
+    /// Whether datagrams have taken long lately.
+    fn is_slow(&self) -> bool {
+        self.untimed < UNTIMED
+    }
+
     /// One more was handled; the time, when it was looked at.
     pub(super) fn step(&mut self, clock: impl FnOnce() -> Instant) -> Option<Instant> {
         self.handled += 1;
@@ -73,33 +78,42 @@ impl<R: Runtime> Driver<R> {
     pub(super) fn take_turns(&mut self, core: &mut Core, now: Instant, work: &mut usize) {
         let mut clock = now;
         self.pace.begin(now);
-        let (mut light, mut heavy) = (0, 0);
+        let (mut light, mut heavy) = (0_u32, 0_u32);
         loop {
             let over = *work == 0 || clock.saturating_duration_since(now) >= PASS;
             let next = if !over || light == 0 { self.lines.light.pop_front() } else { None };
-            let index = match next {
-                Some(index) => {
-                    light += 1;
-                    index
-                }
+            let (index, turns) = match next {
+                Some(index) => (index, &mut light),
                 None if over && heavy > 0 => return,
                 None => {
                     let Some(index) = self.lines.heavy.pop_front() else { return };
-                    heavy += 1;
-                    index
+                    (index, &mut heavy)
                 }
             };
-            self.take_turn(core, index, &mut clock, work);
+            // One that is gone has none.
+            *turns += u32::from(self.take_turn(core, index, &mut clock, work));
             if core.is_not_done(index) {
                 self.lines.heavy.push_back(index);
             }
         }
     }
 
-    fn take_turn(&mut self, core: &mut Core, index: ConnectionHandle, clock: &mut Instant, work: &mut usize) {
-        let Some(slot) = core.slot(index) else { return };
+    /// Whether there was anything to handle.
+    fn take_turn(
+        &mut self,
+        core: &mut Core,
+        index: ConnectionHandle,
+        clock: &mut Instant,
+        work: &mut usize,
+    ) -> bool {
+        let Some(slot) = core.slot(index) else { return false };
         let cell = Arc::clone(&slot.cell);
         let mut state = cell.lock();
+        if self.pace.is_slow() {
+            // Others' time is not this one's.
+            *clock = self.runtime.now();
+            self.pace.begin(*clock);
+        }
         let begun = *clock;
         let mut handled = false;
         for _ in 0..SLICE {
@@ -115,12 +129,13 @@ impl<R: Runtime> Driver<R> {
             }
         }
         if !handled {
-            return;
+            return false;
         }
         // One that is queued already was dispatched in this pass, or will be in the next.
         if !cell.queued.swap(true, Ordering::SeqCst) {
             self.queue.push_back(index);
         }
         self.dispatch(core, &cell, &mut state);
+        true
     }
 }

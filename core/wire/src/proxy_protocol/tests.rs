@@ -28,6 +28,23 @@ fn lines() {
 }
 
 #[test]
+fn a_reader_takes_nothing_that_follows_the_shortest_lines() {
+    for line in [
+        "PROXY UNKNOWN\r\n",
+        "PROXY TCP6 :: :: 0 0\r\n",
+        "PROXY TCP6 ::1 :: 1 1\r\n",
+        "PROXY TCP4 1.1.1.1 1.1.1.1 1 1\r\n",
+    ] {
+        let mut read = 0;
+        while let Ok(Parsed::Incomplete(more)) = parse(&line.as_bytes()[..read]) {
+            read += more;
+            assert!(read <= line.len(), "{line:?}: {read}");
+        }
+        assert_eq!(complete(line.as_bytes()).1, read);
+    }
+}
+
+#[test]
 fn a_line_at_its_limit_and_one_past_it() {
     let line = |length: usize| format!("PROXY UNKNOWN {}\r\n", "x".repeat(length - 16)).into_bytes();
     assert_eq!(complete(&line(MAX_V1)), (None, MAX_V1));

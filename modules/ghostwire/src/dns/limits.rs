@@ -9,7 +9,7 @@ pub struct Limits {
     /// The longest answer over UDP, in bytes, whatever the client says it takes; longer ones are truncated (TC). At least 512.
     /// Default 1232, which is not fragmented anywhere and amplifies little.
     pub udp_payload: u16,
-    /// Questions over UDP in work at a time. Of further datagrams 1,024 wait, and of senders of whom none waits 1,024 more; the rest
+    /// Questions over UDP in work at a time. Of further datagrams 1,024 wait, and of senders (an IPv4 address, 64 bits of IPv6) of whom none waits 1,024 more; the rest
     /// stays in the kernel or is dropped. Default 1,024.
     pub udp_in_work: usize,
     /// Connections at a time; further ones are closed. Default 1,000.

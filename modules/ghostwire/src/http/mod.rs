@@ -14,7 +14,7 @@ mod info;
 mod limits;
 mod metrics;
 mod middleware;
-mod network;
+pub(crate) mod network;
 mod response;
 mod router;
 mod server;

@@ -43,6 +43,14 @@ impl Network {
     }
 }
 
+/// An address as far as it tells clients apart: nobody has less than 64 bits of IPv6.
+pub(crate) fn client(address: IpAddr) -> u128 {
+    match address.to_canonical() {
+        IpAddr::V4(address) => u128::from(u32::from(address)),
+        IpAddr::V6(address) => u128::from(address) >> 64 << 64,
+    }
+}
+
 fn bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => Ipv4Addr::to_ipv6_mapped(&address).to_bits(),

@@ -24,7 +24,7 @@ use hyper::ext::Protocol;
 use shroud_runtime::Runtime;
 use shroud_websocket::handshake::Challenge;
 use shroud_wire::proxy_protocol::Addresses;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 /// The one protocol that connections are handed over to. Not `h2c`: requests inside of it would pass by every rule here.
@@ -187,9 +187,9 @@ fn handover<R: Runtime>(runtime: &R, request: &Request<Body>, extended: bool) ->
 
 /// A connection, for servers that are told of it.
 fn ends(peer: SocketAddr, local: Option<SocketAddr>) -> Addresses {
-    let unknown = || match peer {
-        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+    let unknown = || match peer.ip().to_canonical() {
+        IpAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        IpAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
     };
     Addresses::new(peer, local.unwrap_or_else(unknown))
 }

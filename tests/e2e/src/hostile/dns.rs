@@ -8,6 +8,7 @@ use futures_util::{AsyncReadExt, AsyncWriteExt};
 use shroud::ghostwire::dns::{Client, Limits, LookupOptions, QueryOptions, RecordType, Settings};
 use shroud::runtime::net::DatagramExt;
 use shroud::runtime::{Runtime, RuntimeExt};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Connections of an attack, and what the server allows.
@@ -63,7 +64,8 @@ pub async fn dns_datagrams<R: Runtime>(runtime: R) {
         ("noise", vec![0xa5; 1400]),
     ] {
         let flood = || async {
-            let fake = Fake::<R>::new(&runtime).await;
+            // The bystander's address is another's.
+            let fake = Fake::<R>::at(&runtime, SocketAddr::from(([127, 0, 0, 2], 0))).await;
             for round in 0..10_000 {
                 // What comes back is not read; a full buffer may be an error.
                 let _ = fake.socket.send_to(&datagram, served.address).await;

@@ -3,6 +3,7 @@
 use super::super::handler::{Handler, QueryInfo, Transport};
 use super::fair::Fair;
 use super::{MAX_FAILURES, ServeError, Shared, respond};
+use crate::http::network::client;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use shroud_dns::receive;
 use shroud_dns::request::MAX_REQUEST;
@@ -74,11 +75,16 @@ pub(super) async fn run<R: Runtime, H: Handler>(
         let drained = loop {
             match take(&socket, cx, &mut buffers, |datagram, meta| {
                 left = left.saturating_sub(1);
-                // What finds no room is asked again, as if the kernel had had none.
-                let _ = waiting.push(meta.source, Question { bytes: datagram.to_vec(), meta });
+                // One byte more shows that it is too long. What finds no room is asked again, as if the kernel had had none.
+                let bytes = datagram.get(..=MAX_REQUEST).unwrap_or(datagram).to_vec();
+                let _ = waiting.push(client(meta.source.ip()), Question { bytes, meta });
             }) {
                 Poll::Pending => break true,
-                Poll::Ready(Ok(())) => failures = 0,
+                Poll::Ready(Ok(())) => {
+                    // However little came.
+                    left = left.saturating_sub(1);
+                    failures = 0;
+                }
                 Poll::Ready(Err(error)) => {
                     failures += 1;
                     if failures > MAX_FAILURES {

@@ -3,6 +3,7 @@
 use super::super::body::Body;
 use super::super::handler::Handler;
 use super::super::info::ConnectionInfo;
+use super::super::network::client as network;
 use super::super::response::refusal;
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Request, Response, StatusCode};
@@ -105,14 +106,6 @@ impl<R: Runtime> Clients<R> {
         let limiter = fresh();
         self.known.insert(client, Client { limiter: limiter.clone(), seen: now });
         limiter
-    }
-}
-
-/// An address as far as it tells clients apart: nobody has less than 64 bits of IPv6.
-fn network(address: IpAddr) -> u128 {
-    match address.to_canonical() {
-        IpAddr::V4(address) => u128::from(u32::from(address)),
-        IpAddr::V6(address) => u128::from(address) >> 64 << 64,
     }
 }
 

@@ -35,7 +35,10 @@ pub(super) async fn read<S: AsyncRead + Unpin>(
     let mut header = Vec::with_capacity(64);
     loop {
         let more = match parse(&header)? {
-            Parsed::Complete { addresses, .. } => return Ok(addresses),
+            Parsed::Complete { addresses, length } => {
+                debug_assert_eq!(length, header.len(), "no more was read than a header needs");
+                return Ok(addresses);
+            }
             Parsed::Incomplete(more) => more.min(MAX_V2),
         };
         let start = header.len();

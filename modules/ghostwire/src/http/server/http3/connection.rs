@@ -35,6 +35,7 @@ enum Event {
 pub(super) async fn run<R: Runtime, H: Handler>(
     runtime: R,
     connecting: Connecting,
+    port: u16,
     counted: Counted<H>,
     stripe: Arc<Stripe>,
 ) {
@@ -59,6 +60,7 @@ pub(super) async fn run<R: Runtime, H: Handler>(
     let context = Arc::new(Context::new(
         runtime.clone(),
         connection.clone(),
+        port,
         Arc::clone(&counted.service),
         Arc::clone(&stripe),
     ));

@@ -56,6 +56,7 @@ impl<H: Handler> Server<H> {
         let task = async move {
             let stopping = inner.stopping();
             let mut stopped = stopping.cancelled();
+            let port = endpoint.local_addr().port();
             loop {
                 let next = {
                     let mut accept = pin!(endpoint.accept());
@@ -73,7 +74,7 @@ impl<H: Handler> Server<H> {
                     continue;
                 }
                 let counted = Counted::enter(&service, |service| &service.connections);
-                let task = connection::run(inner.clone(), connecting, counted, stripe);
+                let task = connection::run(inner.clone(), connecting, port, counted, stripe);
                 inner.spawn_in(Class::Network, "http3-connection", task).detach();
             }
             endpoint.stop_accepting();

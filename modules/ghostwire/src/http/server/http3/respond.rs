@@ -23,6 +23,7 @@ use shroud_quic::Connection;
 use shroud_runtime::{Elapsed, Runtime, RuntimeExt};
 use shroud_rustls::Handshake;
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Poll;
@@ -32,6 +33,8 @@ use std::time::Duration;
 pub(super) struct Context<R, H> {
     runtime: R,
     connection: Connection,
+    /// Of the server's socket.
+    port: u16,
     service: Arc<Service<H>>,
     stripe: Arc<Stripe>,
     date: Mutex<DateCache>,
@@ -42,10 +45,11 @@ impl<R, H> Context<R, H> {
     pub(super) fn new(
         runtime: R,
         connection: Connection,
+        port: u16,
         service: Arc<Service<H>>,
         stripe: Arc<Stripe>,
     ) -> Self {
-        Self { runtime, connection, service, stripe, date: Mutex::default(), info: OnceLock::new() }
+        Self { runtime, connection, port, service, stripe, date: Mutex::default(), info: OnceLock::new() }
     }
 
     /// What handlers may know about the connection; before the handshake has ended, without the client's certificate.
@@ -54,7 +58,8 @@ impl<R, H> Context<R, H> {
             let (connection, peer) = (&self.connection, self.connection.remote_address());
             let certificates = connection.peer_certificates().unwrap_or_default();
             let handshake = Handshake::of_quic(connection.server_name(), connection.protocol(), certificates);
-            Arc::new(ConnectionInfo::new(peer, Some(Arc::new(handshake))))
+            let local = connection.local_ip().map(|ip| SocketAddr::new(ip, self.port));
+            Arc::new(ConnectionInfo::new(peer, Some(Arc::new(handshake))).to(local))
         };
         if early { read() } else { Arc::clone(self.info.get_or_init(read)) }
     }
