@@ -31,7 +31,7 @@ def ask(connection):
 
 kept, before = connect()
 ask(kept)
-end = time.monotonic() + 25
+end = time.monotonic() + 50
 while True:
     connection, after = connect()
     ask(connection)

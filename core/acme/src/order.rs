@@ -192,6 +192,20 @@ impl Order {
         self.handle_time(now);
     }
 
+    /// The request under way has no answer: the connection failed. Whether it is sent again after a pause, as it asks only for how
+    /// things are; if not, the order cannot go on, and is to be given up.
+    pub fn handle_unanswered(&mut self, now: Instant) -> bool {
+        let Waiting::Answer(post) = &self.waiting else { return false };
+        if !post.payload.is_empty() {
+            return false;
+        }
+        let (step, url) = (post.step, post.url.clone());
+        if let Err(error) = self.look_again(step, url, None, now) {
+            self.fail(error);
+        }
+        true
+    }
+
     /// Time has passed.
     pub fn handle_time(&mut self, now: Instant) {
         if matches!(self.waiting, Waiting::Ended) {
@@ -243,7 +257,7 @@ impl Order {
         let good = (200..300).contains(&response.status);
         match waiting {
             Waiting::Answer(post) if good => self.answered(post, &response, now),
-            Waiting::Answer(post) => self.refused(post, &response),
+            Waiting::Answer(post) => self.refused(post, &response, now),
             _ if !good => Err(refusal(step, &response)),
             Waiting::Nonce(_) if self.nonce.is_none() => {
                 Err(Error::Malformed { step, reason: "there is no Replay-Nonce that can be used".into() })
@@ -254,7 +268,12 @@ impl Order {
     }
 
     /// A nonce may have grown old: the answer has a new one (6.5).
-    fn refused(&mut self, mut post: Post, response: &Response) -> Result<(), Error> {
+    fn refused(&mut self, mut post: Post, response: &Response, now: Instant) -> Result<(), Error> {
+        let busy = response.status >= 500 || response.status == 429;
+        if busy && post.payload.is_empty() {
+            // It only asks for how things are.
+            return self.look_again(post.step, post.url, response.retry_after, now);
+        }
         if Problem::of(&response.body).kind != "badNonce" {
             return Err(refusal(post.step, response));
         }

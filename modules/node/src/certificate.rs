@@ -29,30 +29,47 @@ pub enum CertificateSource {
     },
 }
 
-/// The TLS that all shards share, the certificate and the keys of tickets; and the task that keeps the certificate in order.
-/// What is loaded is loaded anew with each message of `asked`. To be called on one shard.
+/// What keeps a certificate in order.
+pub(crate) enum Upkeep<R: Runtime> {
+    /// It is loaded anew when asked: with how.
+    Loaded(LoadCertificate, Arc<Certificates>, channel::Receiver<()>),
+    /// It is obtained.
+    Acme(Box<Renewal<R>>),
+}
+
+impl<R: Runtime> Upkeep<R> {
+    /// Begins: when the port is served, as it is there that names are proved.
+    pub(crate) fn begin(self, runtime: &R) -> Task<()> {
+        match self {
+            Self::Loaded(load, certificates, asked) => {
+                runtime.spawn("certificate", renew(runtime.clone(), load, certificates, asked))
+            }
+            Self::Acme(renewal) => runtime.spawn("acme", renewal.run()),
+        }
+    }
+}
+
+/// The TLS that all shards share, the certificate and the keys of tickets; and what keeps the certificate in order. What is loaded
+/// is loaded anew with each message of `asked`. To be called on one shard.
 pub(crate) async fn tls<R: Runtime>(
     runtime: &R,
     source: &CertificateSource,
     asked: Option<channel::Receiver<()>>,
-) -> Result<(Tls, Option<Task<()>>), String> {
+) -> Result<(Tls, Option<Upkeep<R>>), String> {
     match source {
         CertificateSource::Loaded(load) => {
             let certificates = Certificates::new(vec![certificate(runtime, load).await?])
                 .map_err(|error| error.to_string())?;
             let tls = with(runtime, &certificates)?;
-            let renewal = asked.map(|asked| {
-                let renew = renew(runtime.clone(), Arc::clone(load), certificates, asked);
-                runtime.spawn("certificate", renew)
-            });
-            Ok((tls, renewal))
+            let upkeep = asked.map(|asked| Upkeep::Loaded(Arc::clone(load), certificates, asked));
+            Ok((tls, upkeep))
         }
         CertificateSource::Acme { options, keep } => {
             let certificates = Certificates::by_acme();
             let tls = with(runtime, &certificates)?;
             let (options, keep) = (options.clone(), Arc::clone(keep));
             let renewal = Renewal::begin(runtime.clone(), options, keep, certificates).await;
-            Ok((tls, Some(runtime.spawn("acme", renewal.run()))))
+            Ok((tls, Some(Upkeep::Acme(Box::new(renewal)))))
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The node: the modules composed over one runtime, shard by shard.
 
-use crate::certificate;
+use crate::certificate::{self, Upkeep};
 pub use crate::certificate::{CertificateSource, LoadCertificate};
 use crate::probe::{Probe, ProbeSummary};
 use crate::rpc::Rpc;
@@ -14,7 +14,7 @@ use shroud_ghostwire::{pages, websocket};
 use shroud_ledger::genesis::Genesis;
 use shroud_ledger::store::{Store, StoreError};
 use shroud_runtime::sync::OnceCell;
-use shroud_runtime::{Class, Runtime, Task};
+use shroud_runtime::{Class, Runtime};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -201,7 +201,7 @@ impl<R: Runtime> Node<R> {
 
     async fn lead(&self, runtime: &R) -> Result<(), NodeError> {
         let opened = self.open(runtime).await;
-        let (port, started, _renewal) = match opened {
+        let (port, started, upkeep) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 let _ = self.shared.started.set(None).await;
@@ -210,6 +210,7 @@ impl<R: Runtime> Node<R> {
         };
         let ledger = started.ledger.clone();
         let _ = self.shared.started.set(Some(started.clone())).await;
+        let _upkeep = upkeep.map(|upkeep| upkeep.begin(runtime));
         let served = self.serve(runtime, port, started).await;
         if served.is_err() {
             runtime.stopping().cancel();
@@ -233,14 +234,14 @@ impl<R: Runtime> Node<R> {
     }
 
     /// Binds the address first, so that a busy one is known before a long recovery, then opens the ledger.
-    async fn open(&self, runtime: &R) -> Result<(Port<R>, Started<R>, Option<Task<()>>), NodeError> {
+    async fn open(&self, runtime: &R) -> Result<(Port<R>, Started<R>, Option<Upkeep<R>>), NodeError> {
         let config = &self.shared.config;
         let mut on = OnePort::new(config.listen);
-        let mut renewal = None;
+        let mut upkeep = None;
         if let Some(source) = &config.certificate {
             let tls = certificate::tls(runtime, source, config.reload.clone()).await;
-            let (tls, task) = tls.map_err(|reason| NodeError::Certificate(reason.into()))?;
-            renewal = task;
+            let (tls, kept) = tls.map_err(|reason| NodeError::Certificate(reason.into()))?;
+            upkeep = kept;
             on = on.with_tls(tls).with_quic(|quic| quic.limits.connections = config.limits.connections);
         }
         let port = on.bind(runtime).await?;
@@ -264,7 +265,7 @@ impl<R: Runtime> Node<R> {
             ledger.code_cache().clone(),
             config.covenant,
         );
-        Ok((port, Started { on, ledger, covenant }, renewal))
+        Ok((port, Started { on, ledger, covenant }, upkeep))
     }
 
     async fn serve(&self, runtime: &R, port: Port<R>, started: Started<R>) -> Result<(), NodeError> {

@@ -41,10 +41,13 @@ pub(super) async fn order<R: Runtime>(
             }
         }
         match (to_send, order.deadline()) {
-            (Some(request), _) => {
-                let response = send(runtime, &client, request).await?;
-                order.handle_response(response, runtime.now());
-            }
+            (Some(request), _) => match send(runtime, &client, request).await {
+                Ok(response) => order.handle_response(response, runtime.now()),
+                Err(error) if order.handle_unanswered(runtime.now()) => {
+                    tracing::debug!(%error, "the ACME server is asked again");
+                }
+                Err(error) => return Err(error),
+            },
             (None, Some(deadline)) => {
                 runtime.sleep_until(deadline).await;
                 order.handle_time(runtime.now());

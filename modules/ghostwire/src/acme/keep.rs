@@ -2,7 +2,7 @@
 
 use super::{AcmeError, AcmeOptions};
 use shroud_runtime::Runtime;
-use shroud_rustls::{AccountKey, Certificate, CertificateKey, provider};
+use shroud_rustls::{AccountKey, Certificate, CertificateError, CertificateKey, provider};
 use std::io;
 use std::sync::Arc;
 
@@ -55,8 +55,11 @@ impl<R: Runtime> Kept<R> {
 
     /// A key for the next certificate, kept before anything is signed for it.
     pub(super) async fn key(&self) -> Result<CertificateKey, AcmeError> {
+        let used = self.read(CERTIFICATE).await?.unwrap_or_default();
         if let Some(text) = self.read(PENDING).await?
             && let Ok(key) = CertificateKey::from_pem(&String::from_utf8_lossy(&text))
+            // Else its certificate has come, and only this copy was not removed.
+            && !contains(&used, key.pem().as_bytes())
         {
             return Ok(key);
         }
@@ -65,12 +68,19 @@ impl<R: Runtime> Kept<R> {
         Ok(key)
     }
 
-    /// The certificate that was obtained before; `None` if there is none for these names that can be used now.
+    /// The certificate that was obtained before; `None` if there is none of this server and for these names that can be used. One that
+    /// can be used later only is an error.
     pub(super) async fn certificate(&self, options: &AcmeOptions) -> Result<Option<Certificate>, AcmeError> {
         let Some(text) = self.read(CERTIFICATE).await? else { return Ok(None) };
+        if !text.starts_with(origin(options).as_bytes()) {
+            tracing::warn!("the certificate that was kept is of another ACME server: another one is ordered");
+            return Ok(None);
+        }
         let read = Certificate::from_pem(&text, &text, self.runtime.unix_time(), &provider());
         match read.map_err(AcmeError::from).and_then(|found| covers(&found, options).map(|()| found)) {
             Ok(certificate) => Ok(Some(certificate)),
+            // Another one would be no better.
+            Err(error @ AcmeError::Certificate(CertificateError::NotYetValid { .. })) => Err(error),
             Err(error) => {
                 tracing::warn!(%error, "the certificate that was kept cannot be used: another one is ordered");
                 Ok(None)
@@ -85,13 +95,19 @@ impl<R: Runtime> Kept<R> {
         key: &CertificateKey,
         options: &AcmeOptions,
     ) -> Result<Certificate, AcmeError> {
-        let text = [key.pem().as_bytes(), chain.as_bytes()].concat();
-        let certificate = Certificate::from_pem(&text, &text, self.runtime.unix_time(), &provider())?;
-        covers(&certificate, options)?;
+        let text = [origin(options).as_bytes(), key.pem().as_bytes(), chain.as_bytes()].concat();
+        let read = Certificate::from_pem(&text, &text, self.runtime.unix_time(), &provider());
+        let early = matches!(read, Err(CertificateError::NotYetValid { .. }));
+        if !early {
+            covers(read.as_ref().map_err(Clone::clone)?, options)?;
+        }
+        // One that is not valid yet is kept too: by a clock that is slow.
         self.write(CERTIFICATE, text).await?;
         let keep = Arc::clone(&self.keep);
-        self.offload(PENDING, move || keep.remove(PENDING)).await?;
-        Ok(certificate)
+        if let Err(error) = self.offload(PENDING, move || keep.remove(PENDING)).await {
+            tracing::warn!(%error, "the key of the certificate that was obtained is kept twice");
+        }
+        Ok(read?)
     }
 
     async fn read(&self, name: &'static str) -> Result<Option<Vec<u8>>, AcmeError> {
@@ -112,6 +128,15 @@ impl<R: Runtime> Kept<R> {
         let done = self.runtime.offload(work).await.map_err(io::Error::from).and_then(|result| result);
         done.map_err(|source| AcmeError::Keep { name, source })
     }
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len().max(1)).any(|window| window == part)
+}
+
+/// What a kept certificate begins with: whose it is. PEM is read from its first line on (RFC 7468, 2).
+fn origin(options: &AcmeOptions) -> String {
+    format!("Obtained from {}\n", options.directory)
 }
 
 /// Whether a certificate is for all the names.

@@ -3,7 +3,7 @@
 use super::keep::{Keep, Kept};
 use super::{AcmeError, AcmeOptions, exchange};
 use shroud_runtime::{Runtime, RuntimeExt};
-use shroud_rustls::{Certificate, Certificates};
+use shroud_rustls::{Certificate, CertificateError, Certificates};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub struct Renewal<R> {
     certificates: Arc<Certificates>,
     /// When to order, since the Unix epoch.
     due: Duration,
+    /// When the one that is used expires; zero: none is.
+    expires: Duration,
 }
 
 impl<R: Runtime> Renewal<R> {
@@ -43,7 +45,8 @@ impl<R: Runtime> Renewal<R> {
         certificates: Arc<Certificates>,
     ) -> Self {
         let kept = Kept { runtime, keep };
-        let mut renewal = Self { kept, options, certificates, due: Duration::ZERO };
+        let (due, expires) = (Duration::ZERO, Duration::ZERO);
+        let mut renewal = Self { kept, options, certificates, due, expires };
         match renewal.kept.certificate(&renewal.options).await {
             Ok(Some(certificate)) => {
                 renewal.install(certificate);
@@ -73,9 +76,25 @@ impl<R: Runtime> Renewal<R> {
             }
             match self.renew().await {
                 Ok(certificate) => {
-                    pause = FIRST_PAUSE;
                     self.install(certificate);
                     tracing::info!(names = ?self.options.names, "a certificate was obtained; connections go on");
+                    if self.due > runtime.unix_time() {
+                        pause = FIRST_PAUSE;
+                        continue;
+                    }
+                    let seconds = pause.as_secs();
+                    tracing::warn!(
+                        seconds,
+                        "the certificate is to be renewed already: is the clock right? The next one is ordered after a pause"
+                    );
+                    runtime.sleep(pause).await;
+                    pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+                }
+                // Nothing was asked of the server.
+                Err(AcmeError::Certificate(error @ CertificateError::NotYetValid { .. })) => {
+                    let seconds = FIRST_PAUSE.as_secs();
+                    tracing::error!(%error, seconds, "the certificate that was kept cannot be used yet: is the clock right?");
+                    runtime.sleep(FIRST_PAUSE).await;
                 }
                 Err(error) => {
                     let wait = error.retry_after().unwrap_or(pause).clamp(pause, LONGEST_PAUSE);
@@ -90,6 +109,10 @@ impl<R: Runtime> Renewal<R> {
 
     async fn renew(&self) -> Result<Certificate, AcmeError> {
         let Self { kept, options, certificates, .. } = self;
+        // It may have been unreadable, or the clock wrong, when it was looked at before.
+        if let Some(found) = kept.certificate(options).await?.filter(|found| found.expires() > self.expires) {
+            return Ok(found);
+        }
         let account = kept.account().await?;
         let key = kept.key().await?;
         let request = key.request(&options.names)?;
@@ -103,6 +126,7 @@ impl<R: Runtime> Renewal<R> {
         let mut chance = [0; 4];
         self.kept.runtime.fill(&mut chance);
         self.due = due(certificate.begins(), certificate.expires(), u32::from_ne_bytes(chance));
+        self.expires = certificate.expires();
         if let Err(error) = self.certificates.replace(vec![certificate]) {
             tracing::error!(%error, "the certificate cannot be used");
         }

@@ -199,8 +199,17 @@ impl Proxy {
 
 /// Whether both listen at the same places. Certificates may come from elsewhere.
 fn same_addresses(a: &Config, b: &Config) -> bool {
-    let place =
-        |listen: &Listen| (listen.address, listen.tls.is_some(), listen.http3, listen.proxy_protocol.clone());
+    let place = |listen: &Listen| {
+        // Whom to believe about an ACME server may change: the system's authorities do.
+        let acme = match &listen.tls {
+            Some(ListenTls::Acme(acme)) => {
+                let ListenAcme { names, directory, contact, cache, .. } = &**acme;
+                Some((names.clone(), directory.clone(), contact.clone(), cache.clone()))
+            }
+            _ => None,
+        };
+        (listen.address, listen.tls.is_some(), acme, listen.http3, listen.proxy_protocol.clone())
+    };
     a.listen.iter().map(place).eq(b.listen.iter().map(place))
 }
 

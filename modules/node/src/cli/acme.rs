@@ -96,7 +96,7 @@ impl AcmeFlags {
         let options = options(&self.names, directory, &self.contact, trust);
         options.validate().map_err(Failure::usage)?;
         let cache = self.cache.clone().map_or_else(cache, Ok)?;
-        Ok(Some(CertificateSource::Acme { options, keep: Directory::keep(cache) }))
+        Ok(Some(CertificateSource::Acme { options, keep: Directory::lock(cache)? }))
     }
 }
 
@@ -106,27 +106,45 @@ pub(super) fn options(names: &[String], directory: String, contact: &[String], t
     AcmeOptions { names, directory, contact, terms_agreed: true, ..AcmeOptions::new(trust) }
 }
 
-/// Files of a directory that only its owner can read.
-pub(super) struct Directory(PathBuf);
+/// Files of a directory that only its owner can read, for one process at a time.
+pub(super) struct Directory {
+    path: PathBuf,
+    /// Locked as long as it is open.
+    _lock: std::fs::File,
+}
 
 impl Directory {
-    /// What is kept in this directory, made when it is missing.
-    pub(super) fn keep(path: PathBuf) -> Arc<dyn Keep> {
-        Arc::new(Self(path))
+    /// What is kept in this directory, made when it is missing, unless another process keeps something there.
+    pub(super) fn lock(path: PathBuf) -> Result<Arc<dyn Keep>, Failure> {
+        Self::open(path).map(|directory| Arc::new(directory) as Arc<dyn Keep>)
+    }
+
+    fn open(path: PathBuf) -> Result<Self, Failure> {
+        let failed = || Failure::of(path.display());
+        make(&path).map_err(failed())?;
+        let lock = std::fs::File::create(path.join("lock")).map_err(failed())?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(std::fs::TryLockError::Error(error)) => Err(failed()(error)),
+            Err(std::fs::TryLockError::WouldBlock) => Err(Failure::usage(format_args!(
+                "{} is in use by another server: give each its own (--acme-cache, or acme-cache in a proxy's file)",
+                path.display()
+            ))),
+        }
     }
 
     fn in_it<T>(&self, result: io::Result<T>) -> io::Result<T> {
-        result.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.0.display())))
+        result.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.path.display())))
     }
 
     fn sync(&self) -> io::Result<()> {
-        std::fs::File::open(&self.0)?.sync_all()
+        std::fs::File::open(&self.path)?.sync_all()
     }
 }
 
 impl Keep for Directory {
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        match std::fs::read(self.0.join(name)) {
+        match std::fs::read(self.path.join(name)) {
             Ok(content) => Ok(Some(content)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => self.in_it(Err(error)),
@@ -134,18 +152,27 @@ impl Keep for Directory {
     }
 
     fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        let make = |path: &Path| std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-        let written =
-            make(&self.0).and_then(|()| write(&self.0.join(name), content, 0o600)).and_then(|()| self.sync());
-        self.in_it(written)
+        let path = self.path.join(name);
+        self.in_it(make(&self.path).and_then(|()| write(&path, content, 0o600)).and_then(|()| self.sync()))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        match std::fs::remove_file(self.0.join(name)) {
+        match std::fs::remove_file(self.path.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => self.in_it(removed.and_then(|()| self.sync())),
         }
     }
+}
+
+/// Makes a directory and those it is in, so that they outlive a crash.
+fn make(path: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    for made in missing {
+        let parent = made.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+        std::fs::File::open(parent)?.sync_all()?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -156,7 +183,9 @@ mod tests {
     #[test]
     fn what_is_kept_is_for_its_owner_alone() {
         let data = tempfile::tempdir().unwrap();
-        let directory = Directory(data.path().join("a/b"));
+        let directory = Directory::open(data.path().join("a/b")).unwrap();
+        let other = Directory::open(data.path().join("a/b")).map(|_| ()).unwrap_err();
+        assert!(other.message.contains("in use by another server"), "{}", other.message);
         assert_eq!(directory.read("x.pem").unwrap(), None);
         directory.remove("x.pem").unwrap();
         directory.write("x.pem", b"one").unwrap();

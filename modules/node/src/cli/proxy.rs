@@ -186,13 +186,13 @@ async fn shard<R: Runtime>(runtime: R, shared: Arc<Shared>) -> Result<(), Failur
 async fn serve<R: Runtime>(runtime: &R, shared: &Arc<Shared>) -> Result<(), Failure> {
     let options = ListenOptions { reuse_port: runtime.shard().count > 1, ..ListenOptions::default() };
     let forward = shared.proxy.on_shard(runtime).await.map_err(Failure::new)?;
-    let mut listeners = Vec::new();
+    let (mut listeners, mut renewals) = (Vec::new(), Vec::new());
     let first = runtime.shard().index == 0;
     let bound = if first {
         let config = shared.proxy.config();
         let mut places = Vec::new();
         for listen in &config.listen {
-            let (listener, place) = bind(runtime, shared, listen, options).await?;
+            let (listener, place) = bind(runtime, shared, listen, options, &mut renewals).await?;
             listeners.push(listener);
             places.push(place);
         }
@@ -239,6 +239,9 @@ async fn serve<R: Runtime>(runtime: &R, shared: &Arc<Shared>) -> Result<(), Fail
     if shared.listening.fetch_add(1, Ordering::SeqCst) + 1 == runtime.shard().count {
         ready(shared, &bound)?;
     }
+    for renewal in renewals {
+        runtime.spawn("acme", renewal.run()).detach();
+    }
     for result in join_all(serving).await {
         result?;
     }
@@ -251,6 +254,7 @@ async fn bind<R: Runtime>(
     shared: &Shared,
     listen: &Listen,
     options: ListenOptions,
+    renewals: &mut Vec<shroud_ghostwire::acme::Renewal<R>>,
 ) -> Result<(R::Listener, Place), Failure> {
     let listener = runtime.listen(listen.address, options).await.map_err(Failure::of(listen.address))?;
     let address = listener.local_addr().map_err(Failure::of(listen.address))?;
@@ -259,7 +263,11 @@ async fn bind<R: Runtime>(
         return Ok((listener, Place { address, tls: None, balancers, http3: None }));
     };
     let certificates = match source {
-        ListenTls::Acme(acme) => shared.obtained.of(runtime, acme).await?,
+        ListenTls::Acme(acme) => {
+            let (certificates, renewal) = shared.obtained.of(runtime, acme).await?;
+            renewals.extend(renewal);
+            certificates
+        }
         _ => loaded(runtime, source).await?,
     };
     shared.renewal.keep(Arc::clone(&certificates), !matches!(source, ListenTls::Acme(_)));

@@ -5,14 +5,14 @@ use super::node::{listen_to_signals, start_logging, write_whole};
 use super::output::say;
 use super::tls::TlsFlags;
 use crate::backends::{SIMULATED, Visit, with_backend};
-use crate::certificate;
+use crate::certificate::{self, Upkeep};
 use crate::node::CertificateSource;
 use clap::Args;
 use shroud_ghostwire::http::{
     Compressed, FileOptions, Files, Handler, Limits, Logged, Metrics, OnePort, Port, SecurityHeaders, Server,
 };
 use shroud_runtime::sync::{OnceCell, channel};
-use shroud_runtime::{Backend, BlockFile as _, Config, FileKind, OpenOptions, Runtime, Task};
+use shroud_runtime::{Backend, BlockFile as _, Config, FileKind, OpenOptions, Runtime};
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -120,12 +120,12 @@ async fn shard<R: Runtime>(runtime: R, shared: Arc<Shared>) -> Result<(), Failur
 
 async fn serve<R: Runtime>(runtime: &R, shared: &Shared) -> Result<(), Failure> {
     let Serve { directory, hidden, no_compression, .. } = &shared.serve;
-    let (port, _renewal) = if runtime.shard().index == 0 {
+    let (port, upkeep) = if runtime.shard().index == 0 {
         check(runtime, directory).await.map_err(Failure::of(directory.display()))?;
-        let (on, renewal) = first(runtime, shared).await?;
+        let (on, upkeep) = first(runtime, shared).await?;
         let port = on.bind(runtime).await.map_err(Failure::new)?;
         let _ = shared.on.set(Some(on)).await;
-        (port, renewal)
+        (port, upkeep)
     } else {
         // The first shard says what was wrong.
         let Some(on) = shared.on.wait().await else { return Ok(()) };
@@ -134,6 +134,7 @@ async fn serve<R: Runtime>(runtime: &R, shared: &Shared) -> Result<(), Failure> 
     if shared.listening.fetch_add(1, Ordering::SeqCst) + 1 == runtime.shard().count {
         announce(&shared.serve, &port, shared.certificate.is_some())?;
     }
+    let _upkeep = upkeep.map(|upkeep| upkeep.begin(runtime));
     let options = FileOptions { hidden: *hidden, ..FileOptions::default() };
     let files = Files::new(runtime.clone(), directory, options);
     if *no_compression {
@@ -143,14 +144,14 @@ async fn serve<R: Runtime>(runtime: &R, shared: &Shared) -> Result<(), Failure> 
     }
 }
 
-/// Where to serve, and the task that keeps the certificate in order.
-async fn first<R: Runtime>(runtime: &R, shared: &Shared) -> Result<(OnePort, Option<Task<()>>), Failure> {
+/// Where to serve, and what keeps the certificate in order.
+async fn first<R: Runtime>(runtime: &R, shared: &Shared) -> Result<(OnePort, Option<Upkeep<R>>), Failure> {
     let on = OnePort::new(shared.serve.listen);
     let Some(source) = &shared.certificate else { return Ok((on, None)) };
-    let (tls, renewal) =
+    let (tls, upkeep) =
         certificate::tls(runtime, source, shared.reload.clone()).await.map_err(Failure::new)?;
     let on = on.with_tls(tls);
-    Ok((if shared.serve.no_http3 { on.without_http3() } else { on }, renewal))
+    Ok((if shared.serve.no_http3 { on.without_http3() } else { on }, upkeep))
 }
 
 /// Says where the server is, once all shards accept connections.

@@ -18,22 +18,21 @@ pub(super) struct Obtained {
 }
 
 impl Obtained {
-    /// A listener's, kept in order from now on by a task of the caller's.
+    /// A listener's, and what keeps it in order once it is served, unless another listener has that already.
     pub(super) async fn of<R: Runtime>(
         &self,
         runtime: &R,
         acme: &ListenAcme,
-    ) -> Result<Arc<Certificates>, Failure> {
+    ) -> Result<(Arc<Certificates>, Option<Renewal<R>>), Failure> {
         if let Some((_, certificates)) = self.known().iter().find(|(other, _)| other == acme) {
-            return Ok(Arc::clone(certificates));
+            return Ok((Arc::clone(certificates), None));
         }
         let certificates = Certificates::by_acme();
         let options = acme.options().map_err(Failure::new)?;
-        let keep = Directory::keep(acme.cache.clone());
+        let keep = Directory::lock(acme.cache.clone())?;
         let renewal = Renewal::begin(runtime.clone(), options, keep, Arc::clone(&certificates)).await;
-        runtime.spawn("acme", renewal.run()).detach();
         self.known().push((acme.clone(), Arc::clone(&certificates)));
-        Ok(certificates)
+        Ok((certificates, Some(renewal)))
     }
 
     fn known(&self) -> MutexGuard<'_, Vec<(ListenAcme, Arc<Certificates>)>> {
