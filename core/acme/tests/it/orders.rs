@@ -1,9 +1,10 @@
 use crate::authority::{CHAIN, answer, problem};
 use crate::pair::Pair;
 use serde_json::json;
+use shroud_acme::Order;
 use shroud_acme::limits::{LONGEST_PAUSE, MAX_NONCES, MAX_POLLS, MAX_RESPONSE, MAX_TIME};
 use shroud_acme::{Error, Response, Step};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_certificate_for_several_names_is_obtained() {
@@ -90,6 +91,24 @@ fn a_server_that_is_down_is_said_to_be() {
     pair.authority.instead.insert("/directory", down);
     let error = pair.run().unwrap_err().to_string();
     assert_eq!(error, "asked for the directory, the server answered 503: no reason of ACME's: <html>later");
+}
+
+#[test]
+fn questions_how_things_are_go_on_after_failures() {
+    let mut pair = Pair::new(&["a.test", "b.test"]);
+    (pair.lossy, pair.authority.slow_authorizations, pair.authority.slow_orders) = (true, 2, 2);
+    pair.run().unwrap();
+    // Each step that makes something was taken once.
+    for step in ["/account", "/order", "/finalize/1"] {
+        assert_eq!(
+            pair.authority.log.iter().filter(|path| *path == step).count(),
+            1,
+            "{:?}",
+            pair.authority.log
+        );
+    }
+    let mut order = Order::new(pair.config, Box::new(pair.key), Instant::now()).unwrap();
+    assert!(!order.handle_unanswered(Instant::now()), "what is not such a question is not repeated");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::authority::{Authority, DIRECTORY};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
-use shroud_acme::{Error, Issued, Order, OrderConfig, Output, PublicKey, SignError, Signer};
+use shroud_acme::{Error, Issued, Method, Order, OrderConfig, Output, PublicKey, SignError, Signer};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,8 @@ pub(crate) struct Pair {
     pub(crate) key: Key,
     /// How long the last order took.
     pub(crate) took: Duration,
+    /// Each second request that may be repeated finds no answer.
+    pub(crate) lossy: bool,
 }
 
 impl Pair {
@@ -48,13 +50,14 @@ impl Pair {
             terms_agreed: true,
             request: b"a request".to_vec(),
         };
-        Self { authority: Authority::default(), config, key: Key::new(), took: Duration::ZERO }
+        Self { authority: Authority::default(), config, key: Key::new(), took: Duration::ZERO, lossy: false }
     }
 
     pub(crate) fn run(&mut self) -> Result<Issued, Error> {
         let start = Instant::now();
         let mut now = start;
         let mut order = Order::new(self.config.clone(), Box::new(self.key.clone()), now)?;
+        let mut lost = false;
         loop {
             let mut sent = None;
             while let Some(output) = order.poll_output() {
@@ -81,6 +84,12 @@ impl Pair {
             }
             if let Some(request) = sent {
                 now += Duration::from_millis(20);
+                if self.lossy && !lost && order.handle_unanswered(now) {
+                    lost = true;
+                    continue;
+                }
+                // Nonces are asked for in between.
+                lost &= request.method != Method::Post;
                 order.handle_response(self.authority.answer(&request), now);
             } else {
                 now = order.deadline().expect("something is waited for").max(now);
