@@ -139,19 +139,22 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
 
 fn parse_v1(bytes: &[u8]) -> Result<Parsed, HeaderError> {
     let end = bytes.iter().take(MAX_V1).position(|byte| *byte == b'\n');
+    let line = bytes.get(..end.unwrap_or(bytes.len().min(MAX_V1))).unwrap_or(bytes);
+    let plain = line.strip_suffix(b"\r").unwrap_or(line);
+    // Wherever the line is cut when it is looked at, it is refused for the same.
+    if !plain.iter().all(|byte| (b' '..=b'~').contains(byte)) {
+        return Err(HeaderError::Line);
+    }
     let Some(end) = end else {
         if bytes.len() >= MAX_V1 {
             return Err(HeaderError::LongLine);
-        }
-        if bytes.iter().any(|byte| !(b' '..=b'~').contains(byte) && *byte != b'\r') {
-            return Err(HeaderError::Line);
         }
         let shortest = if bytes.starts_with(b"PROXY T") { SHORTEST_TCP } else { SHORTEST_UNKNOWN };
         let ends = if bytes.ends_with(b"\r") { 1 } else { 2 };
         return Ok(Parsed::Incomplete(shortest.saturating_sub(bytes.len()).max(ends)));
     };
     let length = end.saturating_add(1);
-    let line = bytes.get(..end).and_then(|line| line.strip_suffix(b"\r")).ok_or(HeaderError::Line)?;
+    let line = line.strip_suffix(b"\r").ok_or(HeaderError::Line)?;
     let line = std::str::from_utf8(line).map_err(|_| HeaderError::Line)?;
     let said = line.strip_prefix("PROXY ").ok_or(HeaderError::Line)?;
     if said == "UNKNOWN" || said.starts_with("UNKNOWN ") {

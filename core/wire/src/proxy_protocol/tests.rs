@@ -70,6 +70,9 @@ fn lines_with_two_readings_are_refused() {
         "PROXY TCP6 [::1] [::1] 1 2\r\n",
         "PROXY TCP6 fe80::1%1 ::1 1 2\r\n",
         "PROXY UNKNOWNS\r\n",
+        "PROXY UNKNOWN a\0b\r\n",
+        "PROXY UNKNOWN a\rb\r\n",
+        "PROXY UNKNOWN \u{e9}\r\n",
         "PROXY UDP4 1.1.1.1 2.2.2.2 1 2\r\n",
         "PROXY tcp4 1.1.1.1 2.2.2.2 1 2\r\n",
         "PROXY \r\n",
@@ -160,6 +163,16 @@ proptest! {
         let mut whole = header.clone();
         whole.extend_from_slice(&rest);
         prop_assert_eq!(parse(&whole), parse(&header));
+    }
+
+    /// However a line is cut, it is taken or refused as the whole is.
+    #[test]
+    fn cuts_do_not_matter(line in "PROXY (UNKNOWN|TCP4 1.1.1.1 2.2.2.2)[ -~\r\0é]{0,40}\r\n") {
+        let bytes = line.as_bytes();
+        let refused = (1..bytes.len()).any(|cut| parse(&bytes[..cut]).is_err());
+        if refused {
+            prop_assert!(parse(bytes).is_err());
+        }
     }
 
     #[test]
