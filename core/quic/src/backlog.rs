@@ -2,7 +2,7 @@
 //!
 //! All that the socket has is taken from it first, which costs little, and handled by connection: a peer whose datagrams take long,
 //! or who sends many, then delays its own connection and not those whose datagrams came after. What waits is limited; past the
-//! limit those lose that have had their turn already.
+//! limit those lose of which something waits already.
 
 use crate::shard::Core;
 use quinn_proto::{ConnectionEvent, ConnectionHandle};
@@ -10,8 +10,8 @@ use std::collections::VecDeque;
 
 /// Datagrams that may wait, and their bytes: beyond, those of connections of which some wait already are dropped, and beyond twice as
 /// many all.
-pub(crate) const DATAGRAMS: usize = 1024;
-pub(crate) const BYTES: usize = 2 << 20;
+const DATAGRAMS: usize = 1024;
+const BYTES: usize = 2 << 20;
 
 /// Empty backlogs that are kept for the connections that need one next: idle ones have none.
 const SPARE: usize = 16;

@@ -7,7 +7,6 @@ use quinn_proto::ConnectionHandle;
 use shroud_runtime::Runtime;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Datagrams that one connection handles before the next has its turn.
@@ -131,10 +130,7 @@ impl<R: Runtime> Driver<R> {
         if !handled {
             return false;
         }
-        // One that is queued already was dispatched in this pass, or will be in the next.
-        if !cell.queued.swap(true, Ordering::SeqCst) {
-            self.queue.push_back(index);
-        }
+        self.enqueue(&cell);
         self.dispatch(core, &cell, &mut state);
         true
     }
