@@ -6,7 +6,7 @@ use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, Error, Signa
 use shroud_rustls::{Certificates, ChallengeCertificate, Handshake, ServerOptions, alpn, provider, rustls};
 use std::sync::Arc;
 
-/// As an ACME server does: it takes any certificate, to look at it.
+/// As an ACME server does: it takes any certificate, to look at it; a proof has a critical extension that webpki does not know.
 #[derive(Debug)]
 struct Look;
 
